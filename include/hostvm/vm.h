@@ -1,0 +1,82 @@
+/* What hosting adds to a VM: the way back from vm_init, stopping, signalling, direct access to
+ * guest memory. */
+#pragma once
+
+#include <sel4vm/guest_vm.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Why the last vm_run of a VM returned.
+ */
+typedef enum hostvm_vm_end {
+    HOSTVM_END_NONE,     /* vm_run has not returned yet */
+    HOSTVM_END_STOPPED,  /* hostvm_vm_stop: vm_run returned 0 */
+    HOSTVM_END_POWEROFF, /* the guest powered off through its platform firmware interface: vm_run
+                            returned 0 */
+    HOSTVM_END_RESET, /* the guest asked for a reset through its platform firmware interface: vm_run
+                         returned 0 */
+    HOSTVM_END_CALLBACK, /* a callback of the client reported failure: vm_run returned -1 */
+    HOSTVM_END_CRASH, /* the guest did what it cannot survive (triple fault, unhandled fault, ...):
+                         vm_run returned -1 */
+    HOSTVM_END_HOST,  /* the host refused (memory, descriptors, KVM itself): vm_run returned -1 */
+} hostvm_vm_end_t;
+
+/**
+ * Takes a VM down: ends what vm_init and every later call on this VM built.
+ *
+ * Stops and joins the VM's threads, closes its KVM descriptors, frees vcpus, reservations and RAM
+ * and unmaps guest memory from this process. Capabilities that the client allocated stay the
+ * client's. Afterwards *vm is zeroed and may be given to vm_init again. Not from a callback of this
+ * VM, not while another thread is in vm_run.
+ *
+ * @param vm  a VM that vm_init was called for; one whose vm_init failed is accepted, too
+ * @return 0; -1 when vm is NULL or when called from one of the VM's own callbacks
+ */
+int hostvm_vm_destroy(vm_t *vm);
+
+/**
+ * Makes vm_run return 0, soon: at the next exit, or at once by interrupting the guest.
+ *
+ * From any thread, any callback, and from signal handlers. A stop asked for while vm_run is not
+ * active ends the next vm_run before it enters the guest. A later vm_run continues the guest where
+ * it was.
+ *
+ * @return 0; -1 when vm is NULL or not initialised
+ */
+int hostvm_vm_stop(vm_t *vm);
+
+/**
+ * Signals the VM's notification without a capability: as seL4_Signal on a capability with this
+ * badge.
+ *
+ * From any thread and from signal handlers. The notification callback runs on vm_run's thread;
+ * badges of signals that arrive before it ran are OR-ed together.
+ *
+ * @return 0; -1 when vm is NULL, not initialised, or was given no endpoint
+ */
+int hostvm_notify(vm_t *vm, seL4_Word badge);
+
+/**
+ * Tells why the last vm_run returned.
+ */
+hostvm_vm_end_t hostvm_vm_end(const vm_t *vm);
+
+/**
+ * Gives the host address of guest memory.
+ *
+ * @param vm    the VM
+ * @param gpa   guest-physical address
+ * @param size  bytes wanted
+ * @return a pointer through which this process reads and writes [gpa, gpa + size), valid until one
+ * of those pages is unmapped from the guest; NULL when a byte of the range has no memory behind it.
+ * Guest rights do not matter: memory that the guest may only read is writable here. Pages mapped
+ * without any right for the guest are not in its memory: NULL.
+ */
+void *hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size);
+
+#ifdef __cplusplus
+}
+#endif

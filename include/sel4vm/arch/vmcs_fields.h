@@ -1,0 +1,126 @@
+/* Field numbers of the VMCS (Intel SDM 3C, appendix B) by which x86 registers are named, and
+ * access-right bits (24.4.1). */
+#pragma once
+
+#include <utils/util.h>
+
+/* Segment selectors */
+#define VMX_GUEST_ES_SELECTOR   0x00000800
+#define VMX_GUEST_CS_SELECTOR   0x00000802
+#define VMX_GUEST_SS_SELECTOR   0x00000804
+#define VMX_GUEST_DS_SELECTOR   0x00000806
+#define VMX_GUEST_FS_SELECTOR   0x00000808
+#define VMX_GUEST_GS_SELECTOR   0x0000080a
+#define VMX_GUEST_LDTR_SELECTOR 0x0000080c
+#define VMX_GUEST_TR_SELECTOR   0x0000080e
+
+/* Segment limits */
+#define VMX_GUEST_ES_LIMIT   0x00004800
+#define VMX_GUEST_CS_LIMIT   0x00004802
+#define VMX_GUEST_SS_LIMIT   0x00004804
+#define VMX_GUEST_DS_LIMIT   0x00004806
+#define VMX_GUEST_FS_LIMIT   0x00004808
+#define VMX_GUEST_GS_LIMIT   0x0000480a
+#define VMX_GUEST_LDTR_LIMIT 0x0000480c
+#define VMX_GUEST_TR_LIMIT   0x0000480e
+#define VMX_GUEST_GDTR_LIMIT 0x00004810
+#define VMX_GUEST_IDTR_LIMIT 0x00004812
+
+/* Segment access rights */
+#define VMX_GUEST_ES_ACCESS_RIGHTS   0x00004814
+#define VMX_GUEST_CS_ACCESS_RIGHTS   0x00004816
+#define VMX_GUEST_SS_ACCESS_RIGHTS   0x00004818
+#define VMX_GUEST_DS_ACCESS_RIGHTS   0x0000481a
+#define VMX_GUEST_FS_ACCESS_RIGHTS   0x0000481c
+#define VMX_GUEST_GS_ACCESS_RIGHTS   0x0000481e
+#define VMX_GUEST_LDTR_ACCESS_RIGHTS 0x00004820
+#define VMX_GUEST_TR_ACCESS_RIGHTS   0x00004822
+
+/* Segment bases */
+#define VMX_GUEST_ES_BASE   0x00006806
+#define VMX_GUEST_CS_BASE   0x00006808
+#define VMX_GUEST_SS_BASE   0x0000680a
+#define VMX_GUEST_DS_BASE   0x0000680c
+#define VMX_GUEST_FS_BASE   0x0000680e
+#define VMX_GUEST_GS_BASE   0x00006810
+#define VMX_GUEST_LDTR_BASE 0x00006812
+#define VMX_GUEST_TR_BASE   0x00006814
+#define VMX_GUEST_GDTR_BASE 0x00006816
+#define VMX_GUEST_IDTR_BASE 0x00006818
+
+/* Model-specific registers */
+#define VMX_GUEST_DEBUGCTRL        0x00002802
+#define VMX_GUEST_PAT              0x00002804
+#define VMX_GUEST_EFER             0x00002806
+#define VMX_GUEST_PERF_GLOBAL_CTRL 0x00002808
+#define VMX_GUEST_SYSENTER_CS      0x0000482a
+#define VMX_GUEST_SYSENTER_ESP     0x00006824
+#define VMX_GUEST_SYSENTER_EIP     0x00006826
+
+/* Processor state */
+#define VMX_GUEST_INTERRUPTABILITY           0x00004824
+#define VMX_GUEST_ACTIVITY                   0x00004826
+#define VMX_GUEST_SMBASE                     0x00004828
+#define VMX_GUEST_VMX_PREEMPTION_TIMER_VALUE 0x0000482e
+#define VMX_GUEST_CR0                        0x00006800
+#define VMX_GUEST_CR3                        0x00006802
+#define VMX_GUEST_CR4                        0x00006804
+#define VMX_GUEST_DR7                        0x0000681a
+#define VMX_GUEST_RSP                        0x0000681c
+#define VMX_GUEST_RIP                        0x0000681e
+#define VMX_GUEST_RFLAGS                     0x00006820
+#define VMX_GUEST_PENDING_DEBUG_EXCEPTIONS   0x00006822
+
+/* What the last exit was: read-only */
+#define VMX_DATA_GUEST_PHYSICAL          0x00002400
+#define VMX_DATA_INSTRUCTION_ERROR       0x00004400
+#define VMX_DATA_EXIT_REASON             0x00004402
+#define VMX_DATA_EXIT_INTERRUPT_INFO     0x00004404
+#define VMX_DATA_EXIT_INTERRUPT_ERROR    0x00004406
+#define VMX_DATA_IDT_VECTOR_INFO         0x00004408
+#define VMX_DATA_IDT_VECTOR_ERROR        0x0000440a
+#define VMX_DATA_EXIT_INSTRUCTION_LENGTH 0x0000440c
+#define VMX_DATA_EXIT_INSTRUCTION_INFO   0x0000440e
+#define VMX_DATA_EXIT_QUALIFICATION      0x00006400
+#define VMX_DATA_IO_RCX                  0x00006402
+#define VMX_DATA_IO_RSI                  0x00006404
+#define VMX_DATA_IO_RDI                  0x00006406
+#define VMX_DATA_IO_RIP                  0x00006408
+#define VMX_DATA_GUEST_LINEAR_ADDRESS    0x0000640a
+
+/* Controls: remembered, without effect under KVM, except that entry interruption information queues
+ * an event */
+#define VMX_CONTROL_PIN_EXECUTION_CONTROLS       0x00004000
+#define VMX_CONTROL_PRIMARY_PROCESSOR_CONTROLS   0x00004002
+#define VMX_CONTROL_EXCEPTION_BITMAP             0x00004004
+#define VMX_CONTROL_EXIT_CONTROLS                0x0000400c
+#define VMX_CONTROL_ENTRY_INTERRUPTION_INFO      0x00004016
+#define VMX_CONTROL_ENTRY_EXCEPTION_ERROR_CODE   0x00004018
+#define VMX_CONTROL_SECONDARY_PROCESSOR_CONTROLS 0x0000401e
+#define VMX_CONTROL_CR0_MASK                     0x00006000
+#define VMX_CONTROL_CR4_MASK                     0x00006002
+#define VMX_CONTROL_CR0_READ_SHADOW              0x00006004
+#define VMX_CONTROL_CR4_READ_SHADOW              0x00006006
+
+#define VMX_CONTROL_PPC_HLT_EXITING       BIT(7)
+#define VMX_CONTROL_PPC_CR3_LOAD_EXITING  BIT(15)
+#define VMX_CONTROL_PPC_CR3_STORE_EXITING BIT(16)
+
+/* Access rights of a segment */
+#define AR(x)   (ACCESS_RIGHTS_##x)
+#define AR_T(x) (ACCESS_RIGHTS_TYPE_##x)
+
+#define ACCESS_RIGHTS_S        BIT(4)
+#define ACCESS_RIGHTS_P        BIT(7)
+#define ACCESS_RIGHTS_AVL      BIT(12)
+#define ACCESS_RIGHTS_L        BIT(13)
+#define ACCESS_RIGHTS_DB       BIT(14)
+#define ACCESS_RIGHTS_G        BIT(15)
+#define ACCESS_RIGHTS_UNUSABLE BIT(16)
+
+#define ACCESS_RIGHTS_TYPE_LDT         0x2
+#define ACCESS_RIGHTS_TYPE_BUSY_16_TSS 0x3
+#define ACCESS_RIGHTS_TYPE_BUSY_TSS    0xb
+
+#define DEFAULT_TR_ACCESS_RIGHTS (AR(P) | AR_T(BUSY_TSS))
+#define DEFAULT_ACCESS_RIGHTS    (AR(G) | AR(L) | AR(P) | AR(S) | AR_T(BUSY_16_TSS))

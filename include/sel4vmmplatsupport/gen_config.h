@@ -1,0 +1,4 @@
+/* The configuration of libsel4vmmplatsupport: nothing beyond autoconf.h. */
+#pragma once
+
+#include <autoconf.h>
