@@ -1,0 +1,126 @@
+/* The KVM ioctls, typed and checked: descriptors, run pages, memory slots, interrupt lines. */
+#ifndef KVM_KVM_H
+#define KVM_KVM_H
+
+#include <linux/kvm.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/range.h"
+
+/* /dev/kvm, and what it said it can do. */
+struct kvm_host {
+    int fd; /* -1: not open */
+    int api_version;
+    size_t run_size; /* bytes of a vcpu's run page */
+    unsigned max_vcpus;
+    unsigned max_slots;
+    uint64_t sync_regs; /* KVM_SYNC_* sets that come with the run page */
+    bool has_readonly_mem;
+    bool has_irqchip;
+    bool has_irqfd_resample;
+    bool has_immediate_exit;
+};
+
+/* One memory slot as KVM has it. */
+struct kvm_slot {
+    struct range range; /* guest-physical, whole pages */
+    uint8_t *hva;       /* where range.start lies in this process */
+    uint32_t flags;     /* KVM_MEM_READONLY or 0 */
+    uint32_t number;
+};
+
+/*
+ * Slots sorted by address; adjacent ones that could be one are one. KVM is told of them when the
+ * first vcpu starts: until then a change costs no system call, and a slot no memory of KVM's, which
+ * it takes in proportion to the slot's size.
+ */
+struct kvm_slots {
+    bool is_live;
+    struct kvm_slot *slots;
+    size_t nr_slots;
+    size_t nr_room;
+    uint32_t *free_numbers; /* numbers below nr_numbers that are not in use */
+    size_t nr_free;
+    uint32_t nr_numbers; /* numbers ever used */
+};
+
+struct kvm_vm {
+    struct kvm_host *host;
+    int fd; /* -1: not open */
+    bool has_irqchip;
+    struct kvm_slots slots;
+};
+
+struct kvm_vcpu {
+    struct kvm_vm *vm;
+    int fd; /* -1: not open */
+    unsigned id;
+    struct kvm_run *run;
+};
+
+/* All return 0, or a negative errno with its reason recorded, unless they say otherwise. */
+
+/* host.c */
+int kvm_host_open(struct kvm_host *host);
+void kvm_host_close(struct kvm_host *host);
+const char *kvm_host_help(int err); /* what would help against an error of kvm_host_open */
+
+/* vm.c */
+int kvm_vm_open(struct kvm_vm *vm, struct kvm_host *host);
+void kvm_vm_close(struct kvm_vm *vm);
+int kvm_vm_enable_cap(struct kvm_vm *vm, uint32_t cap, uint64_t arg);
+int kvm_vm_check_cap(struct kvm_vm *vm, uint32_t cap); /* KVM's answer, 0 for unknown ones */
+
+/* irq.c */
+int kvm_irqchip_create(struct kvm_vm *vm);
+int kvm_pit_create(struct kvm_vm *vm);
+int kvm_irq_line(struct kvm_vm *vm, unsigned gsi, int level,
+                 int *ret_status); /* 0 masked, > 0 delivered, < 0 joined */
+int kvm_irqfd_add(struct kvm_vm *vm, unsigned gsi, int fd,
+                  int resample_fd); /* resample_fd -1: edge */
+int kvm_irqfd_remove(struct kvm_vm *vm, unsigned gsi, int fd);
+
+/* slots.c: at most one thread at a time; the caller keeps vcpus out of the guest where ranges are
+ * exchanged */
+void kvm_slots_fini(struct kvm_slots *slots);
+bool kvm_slots_add_exchanges(const struct kvm_vm *vm, struct range range, const uint8_t *hva,
+                             bool is_readonly);
+int kvm_slots_add(struct kvm_vm *vm, struct range range, uint8_t *hva, bool is_readonly);
+int kvm_slots_go_live(struct kvm_vm *vm); /* from now on KVM has them, and every change at once */
+int kvm_slots_remove(struct kvm_vm *vm, struct range range);
+const struct kvm_slot *kvm_slots_find(const struct kvm_slots *slots, uint64_t gpa);
+
+/* vcpu.c */
+int kvm_vcpu_open(struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned id);
+void kvm_vcpu_close(struct kvm_vcpu *vcpu);
+int kvm_vcpu_set_signal_mask(struct kvm_vcpu *vcpu,
+                             const sigset_t *mask); /* in force while the guest runs */
+int kvm_vcpu_run(struct kvm_vcpu *vcpu);            /* -EINTR: kicked; records no reason for that */
+int kvm_vcpu_get_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs);
+int kvm_vcpu_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs);
+int kvm_vcpu_get_mp_state(struct kvm_vcpu *vcpu, uint32_t *ret_state);
+int kvm_vcpu_set_mp_state(struct kvm_vcpu *vcpu, uint32_t state);
+
+#if defined(__x86_64__)
+/* x86_64.c */
+int kvm_vm_set_tss_addr(struct kvm_vm *vm, uint64_t gpa);
+int kvm_vm_set_identity_map_addr(struct kvm_vm *vm, uint64_t gpa);
+int kvm_host_supported_cpuid(struct kvm_host *host,
+                             struct kvm_cpuid2 **ret_cpuid); /* caller frees */
+int kvm_vcpu_set_cpuid(struct kvm_vcpu *vcpu, const struct kvm_cpuid2 *cpuid);
+int kvm_vcpu_get_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs);
+int kvm_vcpu_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
+int kvm_vcpu_get_debugregs(struct kvm_vcpu *vcpu, struct kvm_debugregs *regs);
+int kvm_vcpu_set_debugregs(struct kvm_vcpu *vcpu, const struct kvm_debugregs *regs);
+int kvm_vcpu_get_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *events);
+int kvm_vcpu_set_events(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events);
+int kvm_vcpu_get_msr(struct kvm_vcpu *vcpu, uint32_t index, uint64_t *ret_value);
+int kvm_vcpu_set_msr(struct kvm_vcpu *vcpu, uint32_t index, uint64_t value);
+int kvm_vcpu_interrupt(struct kvm_vcpu *vcpu, uint8_t vector);
+int kvm_vcpu_translate(struct kvm_vcpu *vcpu, uint64_t linear, uint64_t *ret_gpa);
+#endif
+
+#endif
