@@ -1,0 +1,46 @@
+/* What the files of this folder share. */
+#ifndef X86_64_X86_64_H
+#define X86_64_X86_64_H
+
+#include "arch/arch.h"
+
+/* Words of struct kvm_regs, in its order; registers are named by them. */
+enum reg_word {
+    WORD_RAX,
+    WORD_RBX,
+    WORD_RCX,
+    WORD_RDX,
+    WORD_RSI,
+    WORD_RDI,
+    WORD_RSP,
+    WORD_RBP,
+    WORD_R8,
+    WORD_R9,
+    WORD_R10,
+    WORD_R11,
+    WORD_R12,
+    WORD_R13,
+    WORD_R14,
+    WORD_R15,
+    WORD_RIP,
+    WORD_RFLAGS,
+    NR_WORDS
+};
+#define WORDS_ALL ((1u << NR_WORDS) - 1)
+
+/* VM lock held for all of these. */
+
+/* vm.c */
+void delete_boot_tables(vm_t *vm); /* their frames; the reservations stay */
+
+/* cpuid.c */
+int cpuid_setup(vm_vcpu_t *vcpu);
+
+/* regs.c */
+int regs_load(struct hosted_vcpu *hv); /* regs are those of the vcpu now */
+int sregs_load(struct hosted_vcpu *hv);
+
+/* ports.c */
+enum run_verdict handle_port(vm_vcpu_t *vcpu, const struct kvm_run *run);
+
+#endif
