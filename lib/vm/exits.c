@@ -1,0 +1,268 @@
+/* From a KVM exit to whoever handles it. */
+#include <errno.h>
+#include <string.h>
+
+#include "vm/vm.h"
+
+/* A callback that asks for a restart although nothing has changed gets one more chance. */
+enum { MAX_RESTARTS = 2 };
+
+static void remember(struct hosted_vcpu *hv, uint32_t reason, const struct fault *access)
+{
+    hv->records[hv->nr_exits++ % EXIT_RECORDS] = (struct exit_record){
+        .reason = reason,
+        .size = access->size,
+        .is_write = access->is_write,
+        .addr = access->addr,
+        .data = access->data,
+    };
+}
+
+/* --- memory --- */
+
+static void begin_fault(struct hosted_vcpu *hv, const struct kvm_run *run)
+{
+    struct fault *fault = &hv->fault;
+
+    *fault = (struct fault){
+        .addr = run->mmio.phys_addr,
+        .size = (uint8_t)run->mmio.len,
+        .is_write = run->mmio.is_write != 0,
+        .is_active = true,
+    };
+    if (fault->is_write) {
+        memcpy(&fault->data, run->mmio.data, sizeof(fault->data));
+        fault->data &= UINT64_MAX >> (64 - 8 * fault->size);
+    }
+    remember(hv, run->exit_reason, fault);
+}
+
+/* What the guest reads goes into the run page; the next entry completes the instruction. */
+static enum run_verdict complete(struct hosted_vcpu *hv, uint64_t value)
+{
+    if (!hv->fault.is_write) {
+        memcpy(hv->kvm.run->mmio.data, &value, hv->fault.size);
+    }
+    return RUN_CONTINUE;
+}
+
+static enum run_verdict complete_by_callback(struct hosted_vcpu *hv)
+{
+    return complete(hv, arch_fault_read_value(&hv->fault));
+}
+
+static bool complete_in_memory(struct hosted_vm *hosted, struct hosted_vcpu *hv)
+{
+    if (!guest_vspace_access(hosted, &hv->fault)) {
+        return false;
+    }
+    (void)complete(hv, hv->fault.data);
+    return true;
+}
+
+/* The reservation of an access, its mapping and its callback. */
+static memory_fault_result_t ask_reservation(vm_t *vm, vm_vcpu_t *vcpu)
+{
+    struct fault *fault = &vcpu->hosted->fault;
+    struct vm_memory_reservation *reservation = memory_find(vm, fault->addr);
+
+    if (reservation == NULL) {
+        return FAULT_UNHANDLED;
+    }
+    if (fault->size > range_end(reservation->range) - fault->addr) { /* it begins inside */
+        (void)public_status(
+            vm, fail(-EFAULT,
+                     "an access of %u bytes at 0x%llx reaches past the end of its reservation, "
+                     "[0x%llx..0x%llx)",
+                     fault->size, (unsigned long long)fault->addr,
+                     (unsigned long long)reservation->range.start,
+                     (unsigned long long)range_end(reservation->range)));
+        return FAULT_ERROR;
+    }
+    if (reservation->iterator != NULL) {
+        return public_status(vm, memory_map_deferred(vm, reservation)) == 0 ? FAULT_RESTART
+                                                                            : FAULT_ERROR;
+    }
+    /* Memory is there, and still KVM came here: the slot was being exchanged, or the guest lacks
+     * the right. */
+    if (reservation->is_mapped && complete_in_memory(vm->hosted, vcpu->hosted)) {
+        fault->is_active = false;
+        return FAULT_HANDLED;
+    }
+    return reservation->callback(vm, vcpu, fault->addr, fault->size, reservation->cookie);
+}
+
+static memory_fault_result_t ask_anybody(vm_t *vm, vm_vcpu_t *vcpu)
+{
+    const struct fault *fault = &vcpu->hosted->fault;
+    memory_fault_result_t result = ask_reservation(vm, vcpu);
+
+    if (result != FAULT_UNHANDLED || vm->mem.unhandled_mem_fault_handler == NULL) {
+        return result;
+    }
+    return vm->mem.unhandled_mem_fault_handler(vm, vcpu, fault->addr, fault->size,
+                                               vm->mem.unhandled_mem_fault_cookie);
+}
+
+static enum run_verdict handled(vm_t *vm, struct hosted_vcpu *hv)
+{
+    if (hv->fault.is_advanced) {
+        return complete_by_callback(hv);
+    }
+    if (!hv->fault.is_active) { /* in memory */
+        return RUN_CONTINUE;
+    }
+    if (!complete_in_memory(vm->hosted, hv)) {
+        log_limited(
+            vm->hosted->log, &vm->hosted->guest_noise, HOSTVM_LOG_WARN,
+            "a callback handled the access at 0x%llx without advance_vcpu_fault; taken as complete",
+            (unsigned long long)hv->fault.addr);
+        return complete_by_callback(hv);
+    }
+    return RUN_CONTINUE;
+}
+
+static enum run_verdict ignore(vm_vcpu_t *vcpu)
+{
+    if (vcpu->hosted->fault.is_write) {
+        return RUN_CONTINUE;
+    }
+    return public_status(vcpu->vm, arch_fault_ignore_read(vcpu)) == 0 ? RUN_CONTINUE
+                                                                      : RUN_HOST_FAILED;
+}
+
+static enum run_verdict nobody(vm_vcpu_t *vcpu, memory_fault_result_t result)
+{
+    const struct fault *fault = &vcpu->hosted->fault;
+    const char *what = fault->is_write ? "write" : "read";
+
+    if (result == FAULT_UNHANDLED) {
+        return crash(vcpu, "%s of %u bytes at 0x%llx: nothing is there and nobody handled it", what,
+                     fault->size, (unsigned long long)fault->addr);
+    }
+    if (result == FAULT_RESTART) {
+        return crash(vcpu,
+                     "%s of %u bytes at 0x%llx: its fault callback asks for a restart again and "
+                     "again, but nothing "
+                     "is there",
+                     what, fault->size, (unsigned long long)fault->addr);
+    }
+    return crash(vcpu, "%s of %u bytes at 0x%llx: its fault callback reported an error", what,
+                 fault->size, (unsigned long long)fault->addr);
+}
+
+static enum run_verdict handle_mmio(vm_vcpu_t *vcpu, const struct kvm_run *run)
+{
+    struct hosted_vcpu *hv = vcpu->hosted;
+    enum run_verdict verdict = RUN_CONTINUE;
+
+    begin_fault(hv, run);
+    hv->has_pending_io = true;
+    for (int nr_restarts = 0;; nr_restarts++) {
+        memory_fault_result_t result = ask_anybody(vcpu->vm, vcpu);
+
+        if (result == FAULT_HANDLED && hv->fault.is_restarted && !hv->fault.is_advanced) {
+            result = FAULT_RESTART;
+        }
+        if (result == FAULT_RESTART && complete_in_memory(vcpu->vm->hosted, hv)) {
+            break;
+        }
+        if (result == FAULT_RESTART && nr_restarts + 1 < MAX_RESTARTS) {
+            hv->fault.is_restarted = false;
+            continue;
+        }
+        if (result == FAULT_HANDLED) {
+            verdict = handled(vcpu->vm, hv);
+        } else if (result == FAULT_IGNORE) {
+            verdict = ignore(vcpu);
+        } else {
+            verdict = nobody(vcpu, result);
+        }
+        break;
+    }
+    hv->fault.is_active = false;
+    return verdict;
+}
+
+/* --- the rest --- */
+
+static enum run_verdict handle_halt(vm_vcpu_t *vcpu)
+{
+    log_at(vcpu->vm->hosted->log, HOSTVM_LOG_INFO,
+           "vcpu %u halted; the VM has no interrupt controller that could wake it", vcpu->vcpu_id);
+    return RUN_HALTED;
+}
+
+static enum run_verdict handle_system_event(vm_vcpu_t *vcpu, const struct kvm_run *run)
+{
+    switch (run->system_event.type) {
+    case KVM_SYSTEM_EVENT_SHUTDOWN:
+        return RUN_POWEROFF;
+    case KVM_SYSTEM_EVENT_RESET:
+        return RUN_RESET;
+    default:
+        return crash(vcpu, "the guest reported a crash of its own (system event %u)",
+                     run->system_event.type);
+    }
+}
+
+static enum run_verdict handle_internal_error(vm_vcpu_t *vcpu, const struct kvm_run *run)
+{
+    switch (run->internal.suberror) {
+    case KVM_INTERNAL_ERROR_EMULATION:
+        return crash(
+            vcpu, "KVM cannot emulate the instruction, or there is no memory where it should be");
+    case KVM_INTERNAL_ERROR_SIMUL_EX:
+        return crash(vcpu, "an exception came while KVM delivered another one");
+    case KVM_INTERNAL_ERROR_DELIVERY_EV:
+        return crash(
+            vcpu, "KVM could not deliver an event: no memory where its table or stack should be");
+    default:
+        return crash(vcpu, "KVM gave up with internal error %u", run->internal.suberror);
+    }
+}
+
+static enum run_verdict handle_by_arch(vm_vcpu_t *vcpu, const struct kvm_run *run)
+{
+    enum run_verdict verdict = arch_handle_exit(vcpu, run);
+
+    if (verdict == RUN_UNKNOWN) {
+        return crash(vcpu, "an exit that nobody knows, KVM's number %u", run->exit_reason);
+    }
+    return verdict;
+}
+
+enum run_verdict dispatch_exit(vm_vcpu_t *vcpu)
+{
+    static const struct fault no_access;
+    struct hosted_vcpu *hv = vcpu->hosted;
+    const struct kvm_run *run = hv->kvm.run;
+
+    if (run->exit_reason == KVM_EXIT_MMIO) {
+        return handle_mmio(vcpu, run);
+    }
+    if (run->exit_reason == KVM_EXIT_IO) {
+        return arch_handle_exit(vcpu, run);
+    }
+    remember(hv, run->exit_reason, &no_access);
+    switch (run->exit_reason) {
+    case KVM_EXIT_INTR:
+        return RUN_CONTINUE;
+    case KVM_EXIT_HLT:
+        return handle_halt(vcpu);
+    case KVM_EXIT_SHUTDOWN:
+        return crash(vcpu, "triple fault");
+    case KVM_EXIT_SYSTEM_EVENT:
+        return handle_system_event(vcpu, run);
+    case KVM_EXIT_INTERNAL_ERROR:
+        return handle_internal_error(vcpu, run);
+    case KVM_EXIT_FAIL_ENTRY:
+        return crash(
+            vcpu,
+            "the processor refused to enter the guest, with reason 0x%llx: its registers make no "
+            "valid state",
+            (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
+    default:
+        return handle_by_arch(vcpu, run);
+    }
+}

@@ -1,0 +1,85 @@
+/* What the files of the libsel4vm API share with each other. */
+#ifndef VM_VM_H
+#define VM_VM_H
+
+#include <hostvm/events.h>
+
+#include "arch/arch.h"
+#include "base/rangemap.h"
+
+/* A region that anonymous reservations are taken from: a cursor that moves up, and what was given
+ * back below it. */
+struct anon_pool {
+    struct range range;
+    uint64_t cursor;                 /* first address never handed out */
+    struct rangemap freed;           /* below the cursor; neighbours are joined */
+    struct space_reservation *claim; /* all of it, in the guest's address space */
+};
+
+struct vm_memory_reservation {
+    struct range range; /* exact, as asked for */
+    memory_fault_callback_fn callback;
+    void *cookie;
+    memory_map_iterator_fn iterator; /* set: the first fault maps */
+    void *iterator_cookie;
+    bool is_mapped;
+    struct anon_pool *pool;          /* NULL: a regular reservation */
+    struct space_reservation *claim; /* its own, or the pool's */
+};
+
+/* A VM's reservations. Guarded by the VM lock. */
+struct vm_memory_reservation_cookie {
+    struct rangemap reservations; /* exact ranges; they never overlap: each owns its pages */
+    struct rangemap pools;
+    struct vm_memory_reservation *last_hit; /* asked first; NULL: none */
+};
+
+/* VM lock held for all of these. */
+
+/* guest_memory.c */
+void memory_fini(vm_t *vm);
+struct vm_memory_reservation *memory_find(vm_t *vm, uint64_t addr);
+int memory_map_deferred(vm_t *vm, struct vm_memory_reservation *reservation);
+int memory_reserve(vm_t *vm, struct range range, memory_fault_callback_fn callback, void *cookie,
+                   struct vm_memory_reservation **ret);
+int memory_reserve_anon(vm_t *vm, uint64_t size, uint64_t align, memory_fault_callback_fn callback,
+                        void *cookie, struct vm_memory_reservation **ret);
+int memory_free(vm_t *vm, struct vm_memory_reservation *reservation);
+int memory_map(vm_t *vm, struct vm_memory_reservation *reservation, memory_map_iterator_fn iterator,
+               void *cookie);
+int memory_map_zeroed(vm_t *vm, struct vm_memory_reservation *reservation, seL4_CapRights_t rights);
+
+/* guest_vspace.c */
+int guest_vspace_create(vm_t *vm);
+void guest_vspace_destroy(vm_t *vm); /* without the VM lock */
+bool guest_vspace_access(struct hosted_vm *hosted,
+                         struct fault *fault); /* false: no memory, or no right */
+uint8_t *guest_vspace_pointer(struct hosted_vm *hosted, struct range range);
+
+/* guest_irq_controller.c */
+void irq_acks_fini(struct hosted_vm *hosted);
+int irq_acks_connect(struct hosted_vm *hosted);
+
+/* run.c */
+void vm_wake(struct hosted_vm *hosted,
+             unsigned request); /* any thread, signal handlers; no lock needed */
+void vcpus_leave_guest(
+    struct hosted_vm *hosted); /* returns when none but the caller's can run guest code */
+void vcpu_close(vm_vcpu_t *vcpu);
+
+/* events.c */
+int events_add(vm_t *vm, int fd, hostvm_event_fn fn, void *cookie);
+void events_fini(struct hosted_vm *hosted);
+int events_dispatch(vm_t *vm); /* what is ready now; nonzero: a callback ends the run */
+void events_wait(
+    struct hosted_vm *hosted); /* until a request or an event; releases the VM lock meanwhile */
+int poller_ensure(struct hosted_vm *hosted);
+void poller_end(struct hosted_vm *hosted); /* releases the VM lock meanwhile */
+
+/* exits.c */
+enum run_verdict dispatch_exit(vm_vcpu_t *vcpu);
+
+/* report.c */
+enum run_verdict crash(vm_vcpu_t *vcpu, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
