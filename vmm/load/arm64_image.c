@@ -1,0 +1,67 @@
+/* Linux's Image on arm64: its header checked, its bytes put where they run. */
+#include "load/arm64_image.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "load/bytes.h"
+
+/* Offsets in the header. */
+enum {
+    TEXT_OFFSET = 8,
+    IMAGE_SIZE = 16, /* 0 before Linux 3.17, which also leaves the endianness of text_offset open */
+    FLAGS = 24,
+    MAGIC = 56,
+};
+
+enum {
+    FLAG_BIG_ENDIAN = 1 << 0,
+    BASE_ALIGN = 2 << 20,
+    OLD_TEXT_OFFSET = 0x80000,
+};
+
+bool arm64_image_has_magic(const uint8_t *data, size_t size)
+{
+    return size >= ARM64_HEADER_SIZE && memcmp(data + MAGIC, "ARM\x64", 4) == 0;
+}
+
+int arm64_image_load(const struct payload *payload, const struct load_ram *ram,
+                     struct image *ret_image, struct load_error *err)
+{
+    uint8_t header[ARM64_HEADER_SIZE];
+    uint64_t text_offset, image_size, start, room;
+    size_t got;
+    int r;
+
+    r = payload_read(payload, header, sizeof(header), false, &got, err);
+    if (r < 0) {
+        return r;
+    }
+    image_size = load_le64(header + IMAGE_SIZE);
+    text_offset = image_size == 0 ? OLD_TEXT_OFFSET : load_le64(header + TEXT_OFFSET);
+    if ((load_le64(header + FLAGS) & FLAG_BIG_ENDIAN) != 0) {
+        return kernel_fail(err, -ENOEXEC, payload->name,
+                           "it is a big-endian arm64 kernel; give a little-endian one");
+    }
+    start = ((ram->base + BASE_ALIGN - 1) & ~(uint64_t)(BASE_ALIGN - 1)) + text_offset;
+    if (text_offset >= ram->size || !load_ram_has(ram, start, image_size)) {
+        return kernel_fail(err, -EFBIG, payload->name,
+                           "its 0x%" PRIx64 " bytes at 0x%" PRIx64 " from the start of RAM lie "
+                           "outside RAM [0x%" PRIx64 "..0x%" PRIx64 "); give more RAM",
+                           image_size, text_offset, ram->base, ram->base + ram->size);
+    }
+    room = image_size == 0 ? ram->size - (start - ram->base) : image_size;
+    r = payload_read(payload, load_ram_at(ram, start), room, ram->is_zero, &got, err);
+    if (r < 0) {
+        return r;
+    }
+    *ret_image = (struct image){
+        .format = IMAGE_ARM64,
+        .mode = ENTRY_ARM64,
+        .entry = start,
+        .low = start,
+        .high = start + (image_size == 0 ? got : image_size),
+    };
+    return 0;
+}

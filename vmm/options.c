@@ -1,0 +1,258 @@
+/* Reading the command line, and everything it says about itself. */
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "status.h"
+
+#define KIB 1024ull
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define TIB (1024 * GIB)
+
+/* Below this no format that is supported fits; above it no window mirrors the guest. */
+#define MEM_MIN     (2 * MIB)
+#define MEM_MAX     (512 * GIB)
+#define MEM_DEFAULT (256 * MIB)
+#define CPUS_MAX    16
+
+static int usage_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static int usage_error(const char *fmt, ...)
+{
+    va_list args;
+
+    (void)fputs("hostvm: ", stderr);
+    va_start(args, fmt);
+    (void)vfprintf(stderr, fmt, args);
+    va_end(args);
+    (void)fputs("; see hostvm --help\n", stderr);
+    return STATUS_USAGE;
+}
+
+void options_print_help(void)
+{
+    (void)fputs(
+        "usage: hostvm run [options] [KERNEL]      boot a guest\n"
+        "       hostvm check                       can this machine run VMs, and if not, what "
+        "would help\n"
+        "       hostvm --version | --help\n"
+        "\n"
+        "  --kernel FILE     bzImage, vmlinux (ELF), multiboot ELF, bare-metal ELF, flat binary\n"
+        "  --initrd FILE     initial RAM disk; the first module of a multiboot kernel\n"
+        "  --module FILE     another module for a multiboot kernel (\"FILE COMMAND LINE\"); "
+        "repeatable\n"
+        "  --append TEXT     the guest's command line\n"
+        "  --mem SIZE        RAM, with suffix K, M, G or T; without one MiB (256M)\n"
+        "  --cpus N          processors (1)\n"
+        "  --debug-exit      a write to port 0xf4 ends the VM with status (value << 1) | 1\n"
+        "  --dump-acpi DIR   write the ACPI tables that the guest would get, and stop\n"
+        "\n"
+        "The guest's first serial port is on standard input and output. Ctrl-a x ends the VM, "
+        "Ctrl-a h helps.\n"
+        "Long options also work with one dash; -m and -smp stand for --mem and --cpus.\n"
+        "\n"
+        "Exit status: 0 the guest powered off or reset; the debug-exit status; 64 usage; 66 a "
+        "guest file is missing or\n"
+        "not what it should be; 69 no usable KVM; 70 the guest crashed; 71 the host refused "
+        "(memory, descriptors);\n"
+        "128 + N ended by signal N.\n",
+        stdout);
+}
+
+static bool parse_number(const char *text, uint64_t *ret, const char **ret_end)
+{
+    char *end;
+
+    if (*text < '0' || *text > '9') {
+        return false;
+    }
+    errno = 0;
+    *ret = strtoull(text, &end, 0);
+    *ret_end = end;
+    return errno == 0;
+}
+
+static uint64_t unit_of(const char *suffix)
+{
+    static const struct {
+        const char *suffix;
+        uint64_t unit;
+    } units[] = {{"", MIB},  {"K", KIB}, {"k", KIB}, {"M", MIB}, {"m", MIB},
+                 {"G", GIB}, {"g", GIB}, {"T", TIB}, {"t", TIB}};
+
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(units[i].suffix, suffix) == 0) {
+            return units[i].unit;
+        }
+    }
+    return 0;
+}
+
+static int parse_mem(const char *text, uint64_t *ret)
+{
+    const char *suffix = "";
+    uint64_t number = 0;
+    uint64_t unit = 0;
+
+    if (parse_number(text, &number, &suffix)) {
+        unit = unit_of(suffix);
+    }
+    if (unit == 0) {
+        return usage_error("--mem wants a size such as 256M or 2G, not '%s'", text);
+    }
+    if (number > MEM_MAX / unit || number * unit < MEM_MIN) {
+        return usage_error("--mem '%s' is out of range: 2M to 512G", text);
+    }
+    *ret = number * unit & ~(4 * KIB - 1);
+    return 0;
+}
+
+static int parse_cpus(const char *text, unsigned *ret)
+{
+    const char *end = "";
+    uint64_t number = 0;
+
+    if (!parse_number(text, &number, &end) || *end != '\0' || number < 1 || number > CPUS_MAX) {
+        return usage_error("--cpus wants a number from 1 to %d, not '%s'", CPUS_MAX, text);
+    }
+    *ret = (unsigned)number;
+    return 0;
+}
+
+static int add_module(struct options *options, const char *text)
+{
+    if (options->nr_modules == MAX_MODULES) {
+        return usage_error("there are more than %d --module options", MAX_MODULES);
+    }
+    options->modules[options->nr_modules++] = text;
+    return 0;
+}
+
+enum option_id {
+    OPTION_KERNEL = 256,
+    OPTION_INITRD,
+    OPTION_MODULE,
+    OPTION_APPEND,
+    OPTION_MEM,
+    OPTION_CPUS,
+    OPTION_DEBUG_EXIT,
+    OPTION_DUMP_ACPI,
+    OPTION_HELP,
+};
+
+static const struct option long_options[] = {
+    {"kernel", required_argument, NULL, OPTION_KERNEL},
+    {"initrd", required_argument, NULL, OPTION_INITRD},
+    {"module", required_argument, NULL, OPTION_MODULE},
+    {"append", required_argument, NULL, OPTION_APPEND},
+    {"mem", required_argument, NULL, OPTION_MEM},
+    {"m", required_argument, NULL, OPTION_MEM},
+    {"cpus", required_argument, NULL, OPTION_CPUS},
+    {"smp", required_argument, NULL, OPTION_CPUS},
+    {"debug-exit", no_argument, NULL, OPTION_DEBUG_EXIT},
+    {"dump-acpi", required_argument, NULL, OPTION_DUMP_ACPI},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+static int apply(struct options *options, int id)
+{
+    switch (id) {
+    case OPTION_KERNEL:
+        options->kernel = optarg;
+        return 0;
+    case OPTION_INITRD:
+        options->initrd = optarg;
+        return 0;
+    case OPTION_MODULE:
+        return add_module(options, optarg);
+    case OPTION_APPEND:
+        options->append = optarg;
+        return 0;
+    case OPTION_MEM:
+        return parse_mem(optarg, &options->mem);
+    case OPTION_CPUS:
+        return parse_cpus(optarg, &options->cpus);
+    case OPTION_DEBUG_EXIT:
+        options->has_debug_exit = true;
+        return 0;
+    case OPTION_DUMP_ACPI:
+        options->dump_acpi = optarg;
+        return *optarg != '\0' ? 0 : usage_error("--dump-acpi wants a directory, not ''");
+    case OPTION_HELP:
+        options->command = COMMAND_HELP;
+        return 0;
+    default:
+        return STATUS_USAGE;
+    }
+}
+
+static const char *last_argument(char **argv)
+{
+    return optind > 0 && argv[optind - 1] != NULL ? argv[optind - 1] : "";
+}
+
+static int parse_run(int argc, char **argv, struct options *options)
+{
+    int id;
+
+    optind = 1;
+    opterr = 0;
+    while ((id = getopt_long_only(argc, argv, ":", long_options, NULL)) != -1) {
+        int status;
+
+        if (id == ':') {
+            return usage_error("'%s' wants an argument", last_argument(argv));
+        }
+        if (id == '?') {
+            return usage_error("unknown or ambiguous option '%s'", last_argument(argv));
+        }
+        status = apply(options, id);
+        if (status != 0) {
+            return status;
+        }
+    }
+    if (optind < argc && options->kernel == NULL) {
+        options->kernel = argv[optind++];
+    }
+    if (optind < argc) {
+        return usage_error("'%s' is one argument too many", argv[optind]);
+    }
+    if (options->command == COMMAND_RUN && options->kernel == NULL && options->dump_acpi == NULL) {
+        return usage_error("no kernel given");
+    }
+    return 0;
+}
+
+int options_parse(int argc, char **argv, struct options *ret)
+{
+    const char *word = argc > 1 ? argv[1] : "";
+
+    *ret = (struct options){.append = "", .mem = MEM_DEFAULT, .cpus = 1};
+    if (strcmp(word, "run") == 0) {
+        ret->command = COMMAND_RUN;
+        return parse_run(argc - 1, argv + 1, ret);
+    }
+    if (argc > 2) {
+        return usage_error("'%s' is not a command that takes arguments", word);
+    }
+    if (strcmp(word, "check") == 0) {
+        ret->command = COMMAND_CHECK;
+    } else if (strcmp(word, "--version") == 0 || strcmp(word, "-version") == 0) {
+        ret->command = COMMAND_VERSION;
+    } else if (strcmp(word, "--help") == 0 || strcmp(word, "-help") == 0 ||
+               strcmp(word, "-h") == 0) {
+        ret->command = COMMAND_HELP;
+    } else if (argc < 2) {
+        return usage_error("no command given: run or check");
+    } else {
+        return usage_error("unknown command '%s'", word);
+    }
+    return 0;
+}
