@@ -1,0 +1,240 @@
+/* The calls that can be made to fail. */
+#define _GNU_SOURCE 1
+#include "support/inject.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+
+static atomic_uint fail_at;
+static atomic_uint nr_calls;
+static atomic_bool is_armed;
+static atomic_bool has_failed;
+static atomic_uint fallocate_fails_at;
+static atomic_uint nr_fallocates;
+static atomic_ulong watched_request;
+static atomic_uint nr_watched;
+static atomic_long live_blocks;
+
+void inject_fail_nth(unsigned n)
+{
+    atomic_store(&nr_calls, 0);
+    atomic_store(&has_failed, false);
+    atomic_store(&fail_at, n);
+    atomic_store(&is_armed, true);
+}
+
+void inject_fail_nth_fallocate(unsigned n)
+{
+    atomic_store(&nr_fallocates, 0);
+    atomic_store(&fallocate_fails_at, n);
+}
+
+bool inject_disarm(void)
+{
+    atomic_store(&is_armed, false);
+    atomic_store(&fallocate_fails_at, 0);
+    return atomic_load(&has_failed);
+}
+
+unsigned inject_count(void)
+{
+    return atomic_load(&nr_calls);
+}
+
+void inject_watch_ioctl(unsigned long request)
+{
+    atomic_store(&nr_watched, 0);
+    atomic_store(&watched_request, request);
+}
+
+unsigned inject_watched_ioctls(void)
+{
+    return atomic_load(&nr_watched);
+}
+
+long inject_live_blocks(void)
+{
+    return atomic_load(&live_blocks);
+}
+
+/* Whether this call is the one to fail; err is what it fails with. */
+static bool fails(int err)
+{
+    if (!atomic_load(&is_armed) || atomic_fetch_add(&nr_calls, 1) + 1 != atomic_load(&fail_at)) {
+        return false;
+    }
+    atomic_store(&has_failed, true);
+    errno = err;
+    return true;
+}
+
+static void *count_block(void *block)
+{
+    if (block != NULL) {
+        atomic_fetch_add(&live_blocks, 1);
+    }
+    return block;
+}
+
+/* The linker gives the wrapped functions these names. */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t nmemb, size_t size);
+void *__real_realloc(void *block, size_t size);
+char *__real_strdup(const char *text);
+int __real_posix_memalign(void **ret, size_t align, size_t size);
+void __real_free(void *block);
+void *__real_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset);
+int __real_mprotect(void *addr, size_t size, int prot);
+int __real_ftruncate(int fd, off_t size);
+int __real_fallocate(int fd, int mode, off_t offset, off_t size);
+int __real_memfd_create(const char *name, unsigned flags);
+int __real_eventfd(unsigned value, int flags);
+int __real_epoll_create1(int flags);
+int __real_fcntl(int fd, int cmd, ...);
+int __real_ioctl(int fd, unsigned long request, ...);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+                          void *arg);
+
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t nmemb, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+char *__wrap_strdup(const char *text);
+int __wrap_posix_memalign(void **ret, size_t align, size_t size);
+void __wrap_free(void *block);
+void *__wrap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset);
+int __wrap_mprotect(void *addr, size_t size, int prot);
+int __wrap_ftruncate(int fd, off_t size);
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t size);
+int __wrap_memfd_create(const char *name, unsigned flags);
+int __wrap_eventfd(unsigned value, int flags);
+int __wrap_epoll_create1(int flags);
+int __wrap_fcntl(int fd, int cmd, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+                          void *arg);
+
+void *__wrap_malloc(size_t size)
+{
+    return fails(ENOMEM) ? NULL : count_block(__real_malloc(size));
+}
+
+void *__wrap_calloc(size_t nmemb, size_t size)
+{
+    return fails(ENOMEM) ? NULL : count_block(__real_calloc(nmemb, size));
+}
+
+void *__wrap_realloc(void *block, size_t size)
+{
+    void *moved;
+
+    if (fails(ENOMEM)) {
+        return NULL;
+    }
+    moved = __real_realloc(block, size);
+    return block == NULL ? count_block(moved) : moved;
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return fails(ENOMEM) ? NULL : count_block(__real_strdup(text));
+}
+
+int __wrap_posix_memalign(void **ret, size_t align, size_t size)
+{
+    int err;
+
+    if (fails(ENOMEM)) {
+        return ENOMEM;
+    }
+    err = __real_posix_memalign(ret, align, size);
+    if (err == 0) {
+        (void)count_block(*ret);
+    }
+    return err;
+}
+
+void __wrap_free(void *block)
+{
+    if (block != NULL) {
+        atomic_fetch_sub(&live_blocks, 1);
+    }
+    __real_free(block);
+}
+
+void *__wrap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
+{
+    return fails(ENOMEM) ? MAP_FAILED : __real_mmap(addr, size, prot, flags, fd, offset);
+}
+
+int __wrap_mprotect(void *addr, size_t size, int prot)
+{
+    return fails(ENOMEM) ? -1 : __real_mprotect(addr, size, prot);
+}
+
+int __wrap_ftruncate(int fd, off_t size)
+{
+    return fails(ENOSPC) ? -1 : __real_ftruncate(fd, size);
+}
+
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t size)
+{
+    unsigned fail_nth = atomic_load(&fallocate_fails_at);
+
+    if (fail_nth != 0 && atomic_fetch_add(&nr_fallocates, 1) + 1 == fail_nth) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return __real_fallocate(fd, mode, offset, size);
+}
+
+int __wrap_memfd_create(const char *name, unsigned flags)
+{
+    return fails(EMFILE) ? -1 : __real_memfd_create(name, flags);
+}
+
+int __wrap_eventfd(unsigned value, int flags)
+{
+    return fails(EMFILE) ? -1 : __real_eventfd(value, flags);
+}
+
+int __wrap_epoll_create1(int flags)
+{
+    return fails(EMFILE) ? -1 : __real_epoll_create1(flags);
+}
+
+int __wrap_fcntl(int fd, int cmd, ...)
+{
+    va_list args;
+    long arg;
+
+    va_start(args, cmd);
+    arg = va_arg(args, long);
+    va_end(args);
+    return fails(EMFILE) ? -1 : __real_fcntl(fd, cmd, arg);
+}
+
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+    va_list args;
+    void *arg;
+
+    va_start(args, request);
+    arg = va_arg(args, void *);
+    va_end(args);
+    if (request == atomic_load(&watched_request)) {
+        atomic_fetch_add(&nr_watched, 1);
+    }
+    return fails(EIO) ? -1 : __real_ioctl(fd, request, arg);
+}
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+                          void *arg)
+{
+    return fails(EAGAIN) ? EAGAIN : __real_pthread_create(thread, attr, start, arg);
+}

@@ -1,0 +1,249 @@
+/* A VM for tests. */
+#include "support/vm.h"
+
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/kvm.h>
+
+#include <hostvm/host.h>
+#include <sel4vm/guest_ram.h>
+
+#include "support/inject.h"
+
+/* --- guests that hang --- */
+
+enum {
+    GUEST_SECONDS = 30,   /* no guest of a test needs one, even where KVM itself is emulated */
+    LIBRARY_SECONDS = 10, /* and another to come back */
+};
+
+static vm_t *watched_vm;
+static volatile sig_atomic_t has_hung;
+
+/* Whoever does not come back from a stop is ended by the next alarm. */
+static void stop_guest(int signal)
+{
+    has_hung = 1;
+    (void)hostvm_vm_stop(watched_vm);
+    (void)sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+    alarm(LIBRARY_SECONDS);
+}
+
+void watchdog_begin(vm_t *vm)
+{
+    watched_vm = vm;
+    has_hung = 0;
+    assert_int_equal(sigaction(SIGALRM, &(struct sigaction){.sa_handler = stop_guest}, NULL), 0);
+    alarm(GUEST_SECONDS);
+}
+
+void watchdog_end(void)
+{
+    alarm(0);
+    if (has_hung) {
+        fail_msg("guest hung");
+    }
+}
+
+/* --- set-up --- */
+
+static struct leak_state held_before;
+static unsigned nr_testvms;
+
+struct testvm *testvm_create_with(hostvm_env_config_t config)
+{
+    struct testvm *t;
+
+    if (nr_testvms++ == 0) {
+        leak_begin(&held_before);
+    }
+    t = calloc(1, sizeof(*t));
+    assert_non_null(t);
+    t->env = envs_create_with(config);
+    if (vm_init(&t->vm, &t->env.vka, &t->env.simple, t->env.vspace, &t->env.io_ops, t->env.endpoint,
+                "test") != 0) {
+        fail_msg("%s", hostvm_last_error());
+    }
+    return t;
+}
+
+struct testvm *testvm_create(void)
+{
+    return testvm_create_with((hostvm_env_config_t){.max_frame_memory = 0});
+}
+
+void testvm_destroy(struct testvm *t)
+{
+    assert_int_equal(hostvm_vm_destroy(&t->vm), 0);
+    hostvm_env_destroy(&t->env);
+    free(t);
+    if (--nr_testvms == 0) {
+        leak_check(&held_before);
+    }
+}
+
+int testvm_set_up(void **state)
+{
+    *state = testvm_create();
+    return 0;
+}
+
+int testvm_tear_down(void **state)
+{
+    testvm_destroy(*state);
+    return 0;
+}
+
+/* --- a guest --- */
+
+static ioport_fault_result_t exit_port(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
+                                       unsigned value)
+{
+    struct testvm *t = cookie;
+
+    (void)port;
+    (void)size;
+    t->nr_exits++;
+    t->exit_value = value;
+    assert_int_equal(hostvm_vm_stop(vcpu->vm), 0);
+    return IO_FAULT_HANDLED;
+}
+
+void testvm_boot(struct testvm *t, const struct guest_code *code)
+{
+    const vm_ioport_interface_t port = {t, NULL, exit_port, "exit"};
+
+    t->vcpu = vm_create_vcpu(&t->vm, 0);
+    assert_non_null(t->vcpu);
+    assert_int_equal(vm_ram_register_at(&t->vm, 0, RAM_SIZE, false), 0);
+    assert_int_equal(
+        vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){EXIT_PORT, EXIT_PORT}, port), 0);
+    testvm_load(t, CODE_GPA, code);
+    assert_int_equal(vm_set_vmcs_field(t->vcpu, VMX_GUEST_RIP, CODE_GPA), 0);
+    assert_int_equal(vm_set_vmcs_field(t->vcpu, VMX_GUEST_RSP, STACK_GPA), 0);
+}
+
+void testvm_load(struct testvm *t, uintptr_t gpa, const struct guest_code *code)
+{
+    size_t size = (size_t)(code->end - code->begin);
+
+    memcpy(testvm_pointer(t, gpa, size), code->begin, size);
+}
+
+static void set_table(struct testvm *t, seL4_Word base_field, seL4_Word base, seL4_Word limit_field,
+                      seL4_Word limit)
+{
+    assert_int_equal(vm_set_vmcs_field(t->vcpu, base_field, base), 0);
+    assert_int_equal(vm_set_vmcs_field(t->vcpu, limit_field, limit), 0);
+}
+
+void testvm_set_vector(struct testvm *t, unsigned vector, uintptr_t gpa)
+{
+    /* Nothing, 64-bit code, data, as the vcpu's segments are (Intel SDM 3A, 3.4.5). */
+    static const uint64_t segments[] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff};
+    enum { GATE_SIZE = 16, NR_GATES = 256 };
+    /* A present interrupt gate to segment 8; the offset is split in three (SDM 3A, 6.14.1). */
+    const uint64_t gate[] = {
+        (gpa & 0xffff) | 0x8e00ull << 32 | 0x8ull << 16 | (gpa >> 16 & 0xffff) << 48,
+        gpa >> 32,
+    };
+
+    memcpy(testvm_pointer(t, GDT_GPA, sizeof(segments)), segments, sizeof(segments));
+    memcpy(testvm_pointer(t, IDT_GPA + vector * GATE_SIZE, GATE_SIZE), gate, sizeof(gate));
+    set_table(t, VMX_GUEST_GDTR_BASE, GDT_GPA, VMX_GUEST_GDTR_LIMIT, sizeof(segments) - 1);
+    set_table(t, VMX_GUEST_IDTR_BASE, IDT_GPA, VMX_GUEST_IDTR_LIMIT, GATE_SIZE * NR_GATES - 1);
+}
+
+int testvm_run(struct testvm *t)
+{
+    int r;
+
+    if (hostvm_vm_end(&t->vm) == HOSTVM_END_NONE && t->vcpu != NULL) {
+        assert_int_equal(vcpu_start(t->vcpu), 0);
+    }
+    watchdog_begin(&t->vm);
+    r = vm_run(&t->vm);
+    watchdog_end();
+    return r;
+}
+
+void testvm_run_to_exit(struct testvm *t)
+{
+    unsigned before = t->nr_exits;
+
+    if (testvm_run(t) != 0) {
+        fail_msg("%s", hostvm_last_error());
+    }
+    assert_int_equal(t->nr_exits, before + 1);
+}
+
+seL4_Word testvm_reg(struct testvm *t, vcpu_context_reg_t reg)
+{
+    seL4_Word value = 0;
+
+    assert_int_equal(vm_get_thread_context_reg(t->vcpu, reg, &value), 0);
+    return value;
+}
+
+void *testvm_pointer(struct testvm *t, uintptr_t gpa, size_t size)
+{
+    void *p = hostvm_vm_pointer(&t->vm, gpa, size);
+
+    assert_non_null(p);
+    return p;
+}
+
+void slot_changes_begin(void)
+{
+    inject_watch_ioctl(KVM_SET_USER_MEMORY_REGION);
+}
+
+unsigned slot_changes(void)
+{
+    return inject_watched_ioctls();
+}
+
+/* --- where tests can run --- */
+
+static void *meet(void *barrier)
+{
+    (void)pthread_barrier_wait(barrier);
+    return NULL;
+}
+
+/* The C library keeps the stacks and heaps of threads that have ended: from now on they are there.
+ */
+static void have_threads(void)
+{
+    enum { NR_THREADS = 4 };
+    pthread_t threads[NR_THREADS];
+    pthread_barrier_t barrier;
+
+    (void)mallopt(M_ARENA_MAX, 1); /* a sanitizer's heap does not know it, nor need it */
+    assert_int_equal(pthread_barrier_init(&barrier, NULL, NR_THREADS), 0);
+    for (int i = 0; i < NR_THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, meet, &barrier), 0);
+    }
+    for (int i = 0; i < NR_THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(pthread_barrier_destroy(&barrier), 0);
+}
+
+bool vm_tests_can_run(const char *file)
+{
+    hostvm_host_t host;
+
+    if (hostvm_host_check(&host) == 0) {
+        have_threads();
+        return true;
+    }
+    printf("skipped - all of %s: %s; %s\n", file, host.reason, host.help);
+    return false;
+}

@@ -1,0 +1,109 @@
+/* A VM for tests: environment, VM, vcpu, memory and code in three lines, and a limit for guests
+ * that hang. */
+#ifndef SUPPORT_VM_H
+#define SUPPORT_VM_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <hostvm/env.h>
+#include <hostvm/vm.h>
+#include <sel4vm/arch/guest_x86_context.h>
+#include <sel4vm/arch/vmcs_fields.h>
+#include <sel4vm/boot.h>
+
+#include "support/envs.h"
+#include "support/leak.h"
+
+/*
+ * Where testvm_boot puts things. Memory is mapped one to one up to 1 GiB. A guest ends with a byte
+ * written to EXIT_PORT.
+ */
+enum {
+    RAM_SIZE = 0x100000, /* from 0 on */
+    CODE_GPA = 0x1000,   /* the first instruction */
+    IDT_GPA = 0x3000,
+    GDT_GPA = 0x4000,
+    DATA_GPA = 0x5000,     /* for the test */
+    STACK_GPA = 0x8000,    /* grows downwards from here */
+    DEVICE_GPA = 0x200000, /* nothing is there */
+    EXIT_PORT = 0xf4,
+};
+
+/* The assembler's text of a guest, 64-bit code: GUEST_CODE(name, "hlt"). */
+struct guest_code {
+    const uint8_t *begin;
+    const uint8_t *end;
+};
+
+#define GUEST_CODE(name, text)                                                                     \
+    __asm__(".pushsection .rodata\n.code64\n" #name "_begin:\n" text "\n" #name                    \
+            "_end:\n.code64\n.popsection\n");                                                      \
+    extern const uint8_t name##_begin[] __attribute__((visibility("hidden")));                     \
+    extern const uint8_t name##_end[] __attribute__((visibility("hidden")));                       \
+    static const struct guest_code name = {name##_begin, name##_end}
+
+/* How a guest ends. */
+#define GUEST_EXIT "out %al, $0xf4\n"
+
+struct testvm {
+    hostvm_env_t env;
+    vm_t vm;
+    vm_vcpu_t *vcpu;     /* the boot vcpu, from testvm_boot on */
+    unsigned nr_exits;   /* bytes written to EXIT_PORT */
+    unsigned exit_value; /* the last one */
+};
+
+/* An environment and an empty VM. Fails the test if there is none to be had. */
+struct testvm *testvm_create(void);
+struct testvm *testvm_create_with(hostvm_env_config_t config);
+
+/* Takes both down. When they were the last, fails the test if anything is left of all of them. */
+void testvm_destroy(struct testvm *t);
+
+/* The same as fixtures of a test: *state is the struct testvm. */
+int testvm_set_up(void **state);
+int testvm_tear_down(void **state);
+#define vm_test(f) cmocka_unit_test_setup_teardown(f, testvm_set_up, testvm_tear_down)
+
+/* A vcpu that will begin with the code, RAM for it, a stack, and the port that ends it. */
+void testvm_boot(struct testvm *t, const struct guest_code *code);
+
+/* Copies code to guest memory. */
+void testvm_load(struct testvm *t, uintptr_t gpa, const struct guest_code *code);
+
+/* Gives the guest a segment table and has an interrupt vector lead to an address. */
+void testvm_set_vector(struct testvm *t, unsigned vector, uintptr_t gpa);
+
+/* Starts the vcpu, the first time, and runs the VM. Fails the test when the guest hangs. */
+int testvm_run(struct testvm *t);
+
+/* Runs the VM to the end that the guest chooses. */
+void testvm_run_to_exit(struct testvm *t);
+
+/* A general register. */
+seL4_Word testvm_reg(struct testvm *t, vcpu_context_reg_t reg);
+
+/* Guest memory, all of it there. */
+void *testvm_pointer(struct testvm *t, uintptr_t gpa, size_t size);
+
+/* Runs the tests; where there is no KVM, says so instead. */
+#define run_vm_tests(tests)                                                                        \
+    (vm_tests_can_run(__FILE__) ? cmocka_run_group_tests(tests, NULL, NULL) : 0)
+bool vm_tests_can_run(const char *file);
+
+/* Counts KVM's memory slots that are made, changed or removed from now on, in all VMs. */
+void slot_changes_begin(void);
+unsigned slot_changes(void);
+
+/* From begin to end, or until so many seconds are over: then the VM is stopped and the test fails.
+ */
+void watchdog_begin(vm_t *vm);
+void watchdog_end(void);
+
+#endif
