@@ -1,0 +1,224 @@
+# hostvm: library, command, test guests and tests. `make help` lists what there is to make.
+#
+# ARCH=x86_64|arm64   default: this machine's
+# SAN=address,undefined | SAN=thread   the same with sanitizers, beside the plain build
+# V=1                 shows the commands
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VERSION := 0.1.0
+HOST_ARCH := $(subst aarch64,arm64,$(shell uname -m))
+ARCH ?= $(HOST_ARCH)
+SAN ?=
+comma := ,
+VARIANT := $(if $(SAN),$(subst $(comma),-,$(SAN)),plain)
+BUILD := build
+B := $(BUILD)/$(ARCH)-$(VARIANT)
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+CROSS_arm64 := $(if $(filter arm64,$(HOST_ARCH)),,aarch64-linux-gnu-)
+CROSS_x86_64 := $(if $(filter x86_64,$(HOST_ARCH)),,x86_64-linux-gnu-)
+CROSS := $(CROSS_$(ARCH))
+CC := $(CROSS)gcc
+AR := $(CROSS)ar
+NM := $(CROSS)nm
+OBJCOPY := $(CROSS)objcopy
+PKG_CONFIG := $(CROSS)pkg-config
+
+WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wcast-qual -Wwrite-strings -Wmissing-prototypes -Wvla -Wswitch-enum
+WERROR ?=
+CFLAGS ?= -O2 -g
+CPPFLAGS_ALL := -D_GNU_SOURCE -DHOSTVM_VERSION='"$(VERSION)"' -Iinclude
+CFLAGS_ALL := -std=gnu11 $(CFLAGS) $(WARNINGS) $(WERROR) -fPIC -fno-semantic-interposition -pthread -ffunction-sections -fdata-sections
+LDFLAGS_ALL := -pthread -Wl,--gc-sections $(LDFLAGS)
+ifneq ($(SAN),)
+CFLAGS_ALL += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+LDFLAGS_ALL += -fsanitize=$(SAN)
+endif
+
+Q := $(if $(V),,@)
+say = @$(if $(V),true,printf '  %-8s %s\n' '$(1)' '$(patsubst $(B)/%,%,$@)')
+
+# --- sources, a list per room ---
+
+LIB_SRC := $(wildcard lib/base/*.c) $(filter-out lib/kvm/x86_64.c lib/kvm/arm64.c,$(wildcard lib/kvm/*.c)) \
+           $(wildcard lib/kvm/$(ARCH).c) $(wildcard lib/env/*.c) $(wildcard lib/arch/$(ARCH)/*.c) $(wildcard lib/vm/*.c)
+VMM_SRC := $(wildcard vmm/*.c vmm/*/*.c)
+UNIT_TESTS := $(patsubst tests/%.c,%,$(wildcard tests/unit/test_*.c))
+GUEST_TESTS := $(patsubst tests/%.c,%,$(wildcard tests/guest/test_*.c))
+EXAMPLES := $(patsubst tests/%.c,%,$(wildcard tests/examples/*.c))
+BENCHES := $(patsubst tests/%.c,%,$(wildcard tests/bench/*.c))
+SUPPORT_SRC := $(wildcard tests/support/*.c)
+
+LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
+VMM_OBJ := $(VMM_SRC:%.c=$(B)/%.o)
+SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(B)/%.o)
+
+# Packages of the command alone; the library needs none.
+VMM_PKGS := zlib liblzma liblz4 libzstd
+VMM_LIBS = $(shell $(PKG_CONFIG) --libs $(VMM_PKGS))
+VMM_STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs $(VMM_PKGS))
+
+.PHONY: all
+all: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm guests links ## library, command and guests (the default); installs nothing
+
+# --- objects; rebuilt when the flags change ---
+
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL)' | cmp -s - $@ || echo '$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL)' > $@
+.PHONY: FORCE
+FORCE:
+
+$(B)/lib/%.o: CPPFLAGS_ROOM = -Ilib -Ilib/arch -Ilib/arch/$(ARCH)
+$(B)/vmm/%.o: CPPFLAGS_ROOM = -Ivmm
+$(B)/tests/%.o: CPPFLAGS_ROOM = -Itests -Iguests -DGUESTS_DIR='"$(BUILD)/$(ARCH)-plain/guests"'
+$(B)/tests/unit/%.o: CPPFLAGS_ROOM += -Ilib -Ilib/arch -Ilib/arch/$(ARCH) -Ivmm
+
+$(B)/%.o: %.c $(B)/flags
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CPPFLAGS_ROOM) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# --- the library ---
+
+$(B)/libhostvm.a: $(LIB_OBJ)
+	$(call say,AR)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# What include/ declares, and nothing else.
+$(B)/libhostvm.map: $(B)/libhostvm.a scripts/exports
+	$(call say,MAP)
+	$(Q)NM=$(NM) scripts/exports $< > $@
+
+SO_MAJOR := $(firstword $(subst ., ,$(VERSION)))
+$(B)/libhostvm.so.$(VERSION): $(B)/libhostvm.a $(B)/libhostvm.map
+	$(call say,LD)
+	$(Q)$(CC) -shared -o $@ -Wl,-soname,libhostvm.so.$(SO_MAJOR) -Wl,--version-script=$(B)/libhostvm.map \
+		-Wl,-Bsymbolic-functions $(if $(SAN),,-Wl,-z$(comma)defs) -Wl,--whole-archive $(B)/libhostvm.a -Wl,--no-whole-archive $(LDFLAGS_ALL)
+$(B)/libhostvm.so: $(B)/libhostvm.so.$(VERSION)
+	$(Q)ln -sf libhostvm.so.$(VERSION) $(B)/libhostvm.so.$(SO_MAJOR)
+	$(Q)ln -sf libhostvm.so.$(VERSION) $@
+
+# --- the command: static, for it starts faster and runs anywhere ---
+
+STATIC := $(if $(SAN),,-static)
+$(B)/libvmm.a: $(filter-out $(B)/vmm/main.o,$(VMM_OBJ))
+	$(call say,AR)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(B)/hostvm: $(B)/vmm/main.o $(B)/libvmm.a $(B)/libhostvm.a
+	$(call say,LD)
+	$(Q)$(CC) $(STATIC) -o $@ $^ $(LDFLAGS_ALL) $(if $(SAN),$(VMM_LIBS),$(VMM_STATIC_LIBS))
+
+# --- bare-metal guests: never sanitized ---
+
+GUEST_CC := $(CC)
+GUEST_OBJCOPY := $(OBJCOPY)
+GUEST_BUILD := $(BUILD)/$(ARCH)-plain/guests
+include guests/guests.mk
+
+# The first program of Linux guests: no C library, some hundred bytes.
+$(GUEST_BUILD)/init: guests/linux/init.c
+	$(call say,LINUX)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -Os $(WARNINGS) -ffreestanding -static -nostdlib -fno-pic -no-pie -fno-stack-protector \
+		-fno-asynchronous-unwind-tables -Wl,--build-id=none -Wl,-z,noseparate-code -s -o $@ $<
+
+.PHONY: guests
+guests: $(GUESTS) $(GUEST_BUILD)/init ## the test guests
+
+.PHONY: links
+links: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm
+ifeq ($(ARCH)-$(VARIANT),$(HOST_ARCH)-plain)
+	$(Q)for f in libhostvm.a libhostvm.so hostvm; do ln -sfn $(ARCH)-plain/$$f $(BUILD)/$$f; done
+	$(Q)ln -sfn $(ARCH)-plain/guests $(BUILD)/guests
+endif
+
+# --- tests: each a program; memory, descriptors and ioctls can be made to fail in all of them ---
+
+WRAP := @tests/support/inject.flags
+TEST_LIBS = $(shell $(PKG_CONFIG) --libs cmocka) $(VMM_LIBS)
+
+$(B)/tests/unit/test_% $(B)/tests/guest/test_%: $(SUPPORT_OBJ) $(B)/libvmm.a $(B)/libhostvm.a
+$(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%): %: %.o $(SUPPORT_OBJ) $(B)/libvmm.a $(B)/libhostvm.a
+	$(call say,LD)
+	$(Q)$(CC) -o $@ $^ $(WRAP) $(LDFLAGS_ALL) $(TEST_LIBS)
+
+$(EXAMPLES:%=$(B)/tests/%) $(BENCHES:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
+	$(call say,LD)
+	$(Q)$(CC) $(STATIC) -o $@ $^ $(LDFLAGS_ALL)
+
+.PHONY: test-programs
+test-programs: $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%) $(EXAMPLES:%=$(B)/tests/%) ## the test programs, not run
+
+.PHONY: unit
+unit: test-programs guests ## run the unit tests and those on this machine's KVM, as built (SAN=... for sanitizers)
+	$(Q)scripts/run-tests --logs $(B)/logs $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%)
+
+.PHONY: test
+test: ## install what is missing and run all tests: without KVM, on this machine's KVM, with sanitizers, and in the box
+	$(Q)scripts/deps test
+	$(Q)$(MAKE) --no-print-directory all test-programs
+	$(Q)$(MAKE) --no-print-directory SAN=address,undefined all test-programs
+	$(Q)scripts/test-all
+
+.PHONY: check
+check: $(B)/libhostvm.a $(B)/libhostvm.so ## style, layers, exports
+	$(Q)scripts/check-layers
+	$(Q)scripts/check-style
+	$(Q)NM=$(NM) scripts/check-exports $(B)
+
+# --- use ---
+
+.PHONY: run
+run: ## install what is missing, boot the test kernel, then Debian's kernel to its init
+	$(Q)scripts/deps run
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/run-linux
+
+.PHONY: shell
+shell: ## an interactive Linux shell in a guest
+	$(Q)scripts/deps run
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/run-linux --shell
+
+.PHONY: bench
+bench: ## measure against the bare KVM loop and other VMMs, in instructions
+	$(Q)scripts/deps bench
+	$(Q)$(MAKE) --no-print-directory all bench-programs
+	$(Q)scripts/bench
+.PHONY: bench-programs
+bench-programs: $(BENCHES:%=$(B)/tests/%)
+
+.PHONY: deps
+deps: ## install what building needs
+	$(Q)scripts/deps build
+
+.PHONY: install
+install: all ## into DESTDIR and PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/hostvm $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(B)/hostvm $(DESTDIR)$(PREFIX)/bin/hostvm
+	install -m 644 $(B)/libhostvm.a $(DESTDIR)$(PREFIX)/lib/libhostvm.a
+	install -m 755 $(B)/libhostvm.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/
+	ln -sf libhostvm.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libhostvm.so.$(SO_MAJOR)
+	ln -sf libhostvm.so.$(SO_MAJOR) $(DESTDIR)$(PREFIX)/lib/libhostvm.so
+	cp -r include/. $(DESTDIR)$(PREFIX)/include/hostvm/
+	install -m 644 vmm/hostvm.1 $(DESTDIR)$(PREFIX)/share/man/man1/hostvm.1
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/hostvm.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/hostvm.pc
+
+compile_commands.json: Makefile ## for editors
+	$(Q)command -v bear > /dev/null && bear -- $(MAKE) -B all || echo 'bear is not installed'
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BUILD) compile_commands.json
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r t d; do printf '  %-16s %s\n' "$$t" "$$d"; done
+
+-include $(LIB_OBJ:.o=.d) $(VMM_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(UNIT_TESTS:%=$(B)/tests/%.d) $(GUEST_TESTS:%=$(B)/tests/%.d)
