@@ -684,6 +684,8 @@ static uint64_t vmx_reason(const struct exit_record *last)
         return EXIT_REASON_IO_INSTRUCTION;
     case KVM_EXIT_HLT:
         return EXIT_REASON_HLT;
+    case KVM_EXIT_HYPERCALL:
+        return EXIT_REASON_VMCALL;
     case KVM_EXIT_SHUTDOWN:
         return EXIT_REASON_TRIPLE_FAULT;
     default:
