@@ -209,6 +209,9 @@ static int run(int fd)
     int result;
     int err;
 
+    if (page == MAP_FAILED) {
+        return -1;
+    }
     complete(fd, page);
     do {
         result = inject_kernel_ioctl(fd, KVM_RUN, NULL);
