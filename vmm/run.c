@@ -234,8 +234,8 @@ static int start(struct session *session)
     struct load_error err = {""};
     int r = pc_start(&session->pc, &guest, &err);
 
-    if (r == 0) {
-        return 0;
+    if (r == 0 || r == -EIO) {
+        return r == 0 ? 0 : STATUS_HOST;
     }
     return complain(r == -ENOEXEC ? STATUS_BAD_FILE
                     : r == -E2BIG ? STATUS_USAGE
@@ -275,6 +275,11 @@ static int build(struct session *session)
     return watch_signals(session) == 0 ? 0 : STATUS_HOST;
 }
 
+static int complete(struct session *session)
+{
+    return pc_complete(&session->pc) == 0 ? 0 : status_of_failure(); /* as in build */
+}
+
 static int status_of_end(const struct session *session)
 {
     switch (hostvm_vm_end(&session->pc.vm)) {
@@ -302,6 +307,9 @@ static int boot(struct session *session)
     }
     if (status == 0) {
         status = load_modules(session);
+    }
+    if (status == 0) {
+        status = complete(session);
     }
     if (status == 0) {
         status = start(session);

@@ -22,6 +22,14 @@ extern "C" {
 
 /**
  * How an environment shall be. All zeros is a good environment; hostvm_env_create copies it.
+ *
+ * creates_vm_in_background: Linux takes some ten milliseconds to create a VM, most of them asleep.
+ * With this set, where the process may use several processors, vm_init starts a thread for that and
+ * returns; RAM is registered, memory reserved and kernels are loaded meanwhile. The first call that
+ * needs KVM waits for the thread, which is gone when that call returns:
+ * vm_create_default_irq_controller, vcpu_start, vm_reg_new_vmcall_handler or hostvm_vm_destroy. So
+ * these, not vm_init, report that KVM refused (that /dev/kvm is missing or unusable still is
+ * vm_init's to report).
  */
 typedef struct hostvm_env_config {
     bool defer_memory_map;         /* vm_map_reservation maps at the first fault, not at once */
@@ -34,6 +42,7 @@ typedef struct hostvm_env_config {
     hostvm_log_fn log_fn;    /* receives messages; NULL = standard error */
     void *log_cookie;        /* given to log_fn */
     enum hostvm_log_level log_level; /* lowest level that is heard; 0 = HOSTVM_LOG_WARN */
+    bool creates_vm_in_background;   /* see above */
 } hostvm_env_config_t;
 
 /**

@@ -112,6 +112,7 @@ struct hosted_vm {
     const struct log *log;
     struct kvm_host host;
     struct kvm_vm kvm;
+    bool is_complete; /* KVM has created the VM, and knows what it must before the first vcpu */
     struct window *window;
     struct space *space;
     hostvm_cpu_model_t cpu_model;
@@ -132,11 +133,11 @@ struct hosted_vm {
     int kick_signal;
     bool has_kick_handler; /* the program gave us the signal: no mask to exchange at every entry */
     hostvm_vm_end_t end;
-    enum run_verdict verdict; /* why the run ends, first one wins */
+    enum run_verdict verdict;     /* why the run ends, first one wins */
     char end_reason[REASON_SIZE]; /* of that thread; empty: it is the caller's own */
-    atomic_uint requests;     /* of enum run_request */
-    atomic_uint nr_kickers;   /* threads about to interrupt a vcpu */
-    pthread_cond_t resumed;   /* threads of halted vcpus sleep here */
+    atomic_uint requests;         /* of enum run_request */
+    atomic_uint nr_kickers;       /* threads about to interrupt a vcpu */
+    pthread_cond_t resumed;       /* threads of halted vcpus sleep here */
     atomic_bool is_waiting; /* the event loop sleeps, or is about to, until wake_fd is signalled */
     int wake_fd;
     struct ntfn *ntfn; /* the endpoint, or NULL */

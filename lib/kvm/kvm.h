@@ -3,6 +3,7 @@
 #define KVM_KVM_H
 
 #include <linux/kvm.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,7 +50,10 @@ struct kvm_slots {
 
 struct kvm_vm {
     struct kvm_host *host;
-    int fd; /* -1: not open */
+    int fd;           /* -1: not open */
+    bool is_opening;  /* by a thread that kvm_vm_await waits for */
+    bool is_closed;   /* and with it all its slots are gone */
+    pthread_t opener; /* while is_opening */
     bool has_irqchip;
     uint32_t passed_hypercalls; /* a bit per number that exits as KVM_EXIT_HYPERCALL */
     struct kvm_slots slots;
@@ -71,6 +75,9 @@ const char *kvm_host_help(int err); /* what would help against an error of kvm_h
 
 /* vm.c */
 int kvm_vm_open(struct kvm_vm *vm, struct kvm_host *host);
+void kvm_vm_open_begin(struct kvm_vm *vm,
+                       struct kvm_host *host); /* in a thread, where that helps */
+int kvm_vm_await(struct kvm_vm *vm); /* until it is open; first call behind kvm_vm_open_begin */
 void kvm_vm_close(struct kvm_vm *vm);
 int kvm_vm_enable_cap(struct kvm_vm *vm, uint32_t cap, uint64_t arg);
 int kvm_vm_check_cap(struct kvm_vm *vm, uint32_t cap); /* KVM's answer, 0 for unknown ones */

@@ -100,10 +100,29 @@ static int open_kvm(struct hosted_vm *hosted)
     if (r < 0) {
         return r;
     }
+    if (env_config(hosted->env)->creates_vm_in_background) {
+        kvm_vm_open_begin(&hosted->kvm, &hosted->host);
+        return 0;
+    }
     r = kvm_vm_open(&hosted->kvm, &hosted->host);
     if (r < 0) {
         kvm_host_close(&hosted->host);
     }
+    return r;
+}
+
+int vm_complete(struct hosted_vm *hosted)
+{
+    int r;
+
+    if (hosted->is_complete) {
+        return 0;
+    }
+    r = kvm_vm_await(&hosted->kvm);
+    if (r == 0) {
+        r = arch_vm_init(hosted->vm);
+    }
+    hosted->is_complete = r == 0;
     return r;
 }
 
@@ -204,7 +223,7 @@ static int construct(vm_t *vm, struct env *env)
     if (r < 0) {
         goto destroy_root;
     }
-    r = arch_vm_init(vm);
+    r = env_config(env)->creates_vm_in_background ? 0 : vm_complete(vm->hosted);
     if (r < 0) {
         goto destroy_memory;
     }

@@ -139,7 +139,7 @@ static int unmap(void *cookie, struct range range)
     struct hosted_vm *hosted = cookie;
     int r;
 
-    if (hosted->kvm.fd >= 0) { /* else the VM is being destroyed, and its slots are gone */
+    if (!hosted->kvm.is_closed) { /* else the VM is being destroyed, and its slots are gone */
         vcpus_leave_guest(hosted);
         r = kvm_slots_remove(&hosted->kvm, range);
         if (r < 0) {

@@ -131,7 +131,10 @@ static int open_vcpu(vm_vcpu_t *vcpu)
     if (hv->is_open) {
         return 0;
     }
-    r = kvm_slots_go_live(&hosted->kvm);
+    r = vm_complete(hosted);
+    if (r == 0) {
+        r = kvm_slots_go_live(&hosted->kvm);
+    }
     if (r < 0) {
         return r;
     }

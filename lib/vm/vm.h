@@ -60,6 +60,9 @@ uint8_t *guest_vspace_pointer(struct hosted_vm *hosted, struct range range);
 void irq_acks_fini(struct hosted_vm *hosted);
 int irq_acks_connect(struct hosted_vm *hosted);
 
+/* boot.c */
+int vm_complete(struct hosted_vm *hosted); /* when it returns 0, KVM has created the VM */
+
 /* run.c */
 void vm_wake(struct hosted_vm *hosted,
              unsigned request); /* any thread, signal handlers; no lock needed */

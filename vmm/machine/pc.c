@@ -89,13 +89,9 @@ static int add_ram(struct pc *pc, uint64_t size)
     return 0;
 }
 
-static int add_cpus(struct pc *pc, unsigned nr_cpus)
+static int add_other_cpus(struct pc *pc)
 {
-    pc->boot = vm_create_vcpu(&pc->vm, 0);
-    if (pc->boot == NULL) {
-        return -1;
-    }
-    for (unsigned i = 1; i < nr_cpus; i++) {
+    for (unsigned i = 1; i < pc->nr_cpus; i++) {
         vm_vcpu_t *vcpu = vm_create_vcpu(&pc->vm, 0);
 
         if (vcpu == NULL || hostvm_vcpu_wait_for_startup(vcpu) != 0) {
@@ -121,7 +117,8 @@ int pc_create(struct pc *pc, const struct pc_config *config)
 {
     /* A guest's first state is ours to choose: in 32-bit mode no initial page tables take guest
      * memory. */
-    const hostvm_env_config_t env = {.guest32 = true, .kick_signal = KICK_SIGNAL};
+    const hostvm_env_config_t env = {
+        .guest32 = true, .kick_signal = KICK_SIGNAL, .creates_vm_in_background = true};
 
     *pc =
         (struct pc){.nr_cpus = config->nr_cpus, .ram_size = config->ram_size, .com1.timer_fd = -1};
@@ -133,11 +130,19 @@ int pc_create(struct pc *pc, const struct pc_config *config)
         return -1;
     }
     if (hostvm_vm_set_cpu_model(&pc->vm, HOSTVM_CPU_HOST) != 0 ||
-        vm_create_default_irq_controller(&pc->vm) != 0 || hostvm_vm_create_pit(&pc->vm) != 0 ||
         add_ram(pc, config->ram_size) != 0) {
         return -1;
     }
-    return add_cpus(pc, config->nr_cpus) != 0 ? -1 : add_devices(pc, config);
+    pc->boot = vm_create_vcpu(&pc->vm, 0);
+    return pc->boot == NULL ? -1 : add_devices(pc, config);
+}
+
+int pc_complete(struct pc *pc)
+{
+    if (vm_create_default_irq_controller(&pc->vm) != 0 || hostvm_vm_create_pit(&pc->vm) != 0) {
+        return -1;
+    }
+    return add_other_cpus(pc);
 }
 
 void pc_destroy(struct pc *pc)
@@ -247,6 +252,5 @@ int pc_start(struct pc *pc, const struct pc_guest *guest, struct load_error *err
     }
     boot_reset_vector_write(&pc->ram);
     entry_set(pc->boot, &state);
-    return start_cpus(pc) == 0 ? 0
-                               : load_fail(err, -ENOMEM, "the host refused a virtual processor");
+    return start_cpus(pc) == 0 ? 0 : -EIO;
 }

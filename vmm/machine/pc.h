@@ -45,13 +45,17 @@ struct pc_guest {
     unsigned nr_modules;
 };
 
-/* Builds the machine, without a guest. 0 or -1; pc_destroy in either case. pc does not move while
- * it lives. */
+/* Builds the machine, without a guest, as far as it goes while the host creates the VM: memory that
+ * can be filled, the boot processor, devices. 0 or -1; pc_destroy in either case. pc does not move
+ * while it lives. */
 int pc_create(struct pc *pc, const struct pc_config *config);
 void pc_destroy(struct pc *pc);
 
+/* Waits for the VM and adds the rest: interrupt controllers, timer, other processors. 0 or -1. */
+int pc_complete(struct pc *pc);
+
 /* Tells the guest of its machine and sets the processors to its first instruction. 0, or -errno
- * with the reason. */
+ * with the reason; -EIO: the host refused a processor, and the log has the reason. */
 int pc_start(struct pc *pc, const struct pc_guest *guest, struct load_error *err);
 
 /* The ACPI tables of such a machine, as they will stand at PC_ACPI; their size, or 0. */

@@ -54,14 +54,15 @@ static int claim_controllers(struct space *space, struct space_reservation *clai
     enum { PAGE = 4096 };
 
     for (size_t i = 0; i < 2; i++) {
-        int r = space_reserve(space, (struct range){pages[i], PAGE}, false, seL4_NoRights,
-                              &claims[i]);
+        int r =
+            space_reserve(space, (struct range){pages[i], PAGE}, false, seL4_NoRights, &claims[i]);
 
         if (r < 0) {
             while (i-- > 0) {
                 (void)space_unreserve(space, claims[i]); /* it is there: we have just made it */
             }
-            return fail(r, "cannot create interrupt controllers: their pages at 0x%x and 0x%x are "
+            return fail(r,
+                        "cannot create interrupt controllers: their pages at 0x%x and 0x%x are "
                         "reserved, one at least; free that first",
                         IO_APIC_DEFAULT_PHYS_BASE, APIC_DEFAULT_PHYS_BASE);
         }
@@ -77,7 +78,10 @@ int arch_irq_controller_create(vm_t *vm)
     if (!vm->hosted->host.has_irqchip) {
         return fail(-EOPNOTSUPP, "cannot create interrupt controllers: this host's KVM has none");
     }
-    r = claim_controllers(vm->hosted->space, claims);
+    r = kvm_vm_await(&vm->hosted->kvm);
+    if (r == 0) {
+        r = claim_controllers(vm->hosted->space, claims);
+    }
     if (r < 0) {
         return r;
     }

@@ -178,8 +178,11 @@ static int prepare(vm_t *vm, int token)
 {
     struct hosted_vm *hosted = vm->hosted;
     bool is_first = hosted->arch.vmcall_mode == HOSTVM_VMCALL_NONE;
-    int r = make_room(&vm->arch, token);
+    int r = kvm_vm_await(&hosted->kvm);
 
+    if (r == 0) {
+        r = make_room(&vm->arch, token);
+    }
     if (r == 0 && is_first) {
         r = prepare_first(vm, token);
     }
