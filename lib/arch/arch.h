@@ -112,8 +112,19 @@ struct hosted_vm {
     const struct log *log;
     struct kvm_host host;
     struct kvm_vm kvm;
-    struct window *window;
     struct space *space;
+
+    /*
+     * Guest memory in this process: what the bound window mirrors is there, all else in the VM's
+     * own. Translation reads nearest and low without a lock; a window that was bound once stays
+     * readable, if empty, as long as the VM.
+     */
+    struct window *window;
+    struct hostvm_window *bound;      /* guarded by the VM lock; NULL: none */
+    _Atomic(struct window *) nearest; /* asked first: the bound window, or the VM's own */
+    _Atomic(struct window *) low;     /* of the bound window, what it leaves out at 0; or NULL */
+    struct window *retired;           /* bound once; a list */
+
     hostvm_cpu_model_t cpu_model;
     bool has_started_vcpu;
     bool has_irq_controller; /* complete: KVM's, and the client's lines tied to it */
@@ -132,11 +143,11 @@ struct hosted_vm {
     int kick_signal;
     bool has_kick_handler; /* the program gave us the signal: no mask to exchange at every entry */
     hostvm_vm_end_t end;
-    enum run_verdict verdict; /* why the run ends, first one wins */
+    enum run_verdict verdict;     /* why the run ends, first one wins */
     char end_reason[REASON_SIZE]; /* of that thread; empty: it is the caller's own */
-    atomic_uint requests;     /* of enum run_request */
-    atomic_uint nr_kickers;   /* threads about to interrupt a vcpu */
-    pthread_cond_t resumed;   /* threads of halted vcpus sleep here */
+    atomic_uint requests;         /* of enum run_request */
+    atomic_uint nr_kickers;       /* threads about to interrupt a vcpu */
+    pthread_cond_t resumed;       /* threads of halted vcpus sleep here */
     atomic_bool is_waiting; /* the event loop sleeps, or is about to, until wake_fd is signalled */
     int wake_fd;
     struct ntfn *ntfn; /* the endpoint, or NULL */
