@@ -103,11 +103,42 @@ bool cover_find(const struct cover *cover, uint64_t addr, struct range *ret)
     return true;
 }
 
+/* The last run that begins at or before addr, or the first one; there is one. */
+static const struct cover_run *last_from(const struct cover_list *list, size_t nr, uint64_t addr)
+{
+    const struct cover_run *run = list->runs;
+
+    while (nr > 1) {
+        size_t half = nr / 2;
+
+        run += load(&run[half].start) <= addr ? half : 0;
+        nr -= half;
+    }
+    return run;
+}
+
 bool cover_has(const struct cover *cover, struct range range)
 {
-    struct range run;
+    uint64_t version;
+    bool is_there;
 
-    return cover_find(cover, range.start, &run) && range_contains(run, range);
+    do {
+        const struct cover_list *list;
+        size_t nr;
+
+        version = load(&cover->version);
+        list = list_of(cover, version);
+        nr = count(list);
+        is_there = false;
+        if (nr > 0) {
+            const struct cover_run *run = last_from(list, nr, range.start);
+            uint64_t start = load(&run->start);
+            uint64_t end = load(&run->end);
+
+            is_there = range.start >= start && range.start < end && range.size <= end - range.start;
+        }
+    } while (atomic_load_explicit(&cover->version, memory_order_relaxed) != version);
+    return is_there;
 }
 
 /* --- changing --- */

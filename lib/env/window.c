@@ -334,12 +334,18 @@ static void copy_to_guest(void *hva, const void *buf, uint64_t size)
     }
 }
 
+static bool has(const struct window *window, struct range range)
+{
+    return cover_seems_to_have(&window->memory, range.start, range.size) ||
+           cover_has(&window->memory, range);
+}
+
 int window_read(struct window *window, struct range range, void *buf)
 {
     bool is_there;
 
     (void)pthread_rwlock_rdlock(&window->copying);
-    is_there = cover_has(&window->memory, range);
+    is_there = has(window, range);
     if (is_there) {
         copy_from_guest(buf, window_at(window, range.start), range.size);
     }
@@ -352,7 +358,7 @@ int window_write(struct window *window, struct range range, const void *buf)
     bool is_there;
 
     (void)pthread_rwlock_rdlock(&window->copying);
-    is_there = cover_has(&window->memory, range);
+    is_there = has(window, range);
     if (is_there) {
         copy_to_guest(window_at(window, range.start), buf, range.size);
     }

@@ -85,13 +85,8 @@ static inline void *window_at(const struct window *window, uint64_t gpa)
 
 /*
  * Translation: the address of a range of any alignment and size, or NULL where not all of it is
- * shown. From any thread, without a lock. The first may give NULL where the second does not.
+ * shown. From any thread, without a lock. cover_seems_to_have answers most questions before.
  */
-static inline void *window_glance(const struct window *window, uint64_t gpa, uint64_t size)
-{
-    return cover_seems_to_have(&window->memory, gpa, size) ? window_at(window, gpa) : NULL;
-}
-
 static inline void *window_pointer(const struct window *window, struct range range)
 {
     return cover_has(&window->memory, range) ? window_at(window, range.start) : NULL;

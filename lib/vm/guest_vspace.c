@@ -423,20 +423,20 @@ int guest_vspace_hide(struct hosted_vm *hosted, struct range range)
  * Any thread, no lock: each window answers for itself. The VM's own is asked even while another is
  * being bound or unbound.
  */
-static __attribute__((noinline)) void *search_pointer(struct hosted_vm *hosted, uint64_t gpa,
+static __attribute__((noinline)) void *search_pointer(const struct hosted_vm *hosted, uint64_t gpa,
                                                       uint64_t size)
 {
-    const struct window *windows[NR_WINDOWS] = {
-        atomic_load_explicit(&hosted->nearest, memory_order_acquire),
-        atomic_load_explicit(&hosted->low, memory_order_acquire),
-        hosted->window,
-    };
-    void *p = NULL;
+    const struct window *window = atomic_load_explicit(&hosted->nearest, memory_order_acquire);
+    void *p = window_pointer(window, (struct range){gpa, size});
 
-    for (int i = 0; p == NULL && i < NR_WINDOWS; i++) {
-        p = windows[i] == NULL ? NULL : window_pointer(windows[i], (struct range){gpa, size});
+    if (p != NULL || window == hosted->window) {
+        return p;
     }
-    return p;
+    window = atomic_load_explicit(&hosted->low, memory_order_acquire);
+    if (window != NULL) {
+        p = window_pointer(window, (struct range){gpa, size});
+    }
+    return p != NULL ? p : window_pointer(hosted->window, (struct range){gpa, size});
 }
 
 void *hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size)
