@@ -128,6 +128,24 @@ static void test_ram_across_what_the_window_leaves_out_is_all_there(void **state
     hostvm_window_destroy(w);
 }
 
+static void test_a_window_may_end_amid_the_vcpus_page_tables(void **state)
+{
+    enum { TABLES_GPA = 0x10000000 };
+    struct testvm *t = *state;
+    hostvm_window_t *w = new_window(TABLES_GPA + PAGE, 0);
+    volatile uint32_t *words;
+
+    assert_int_equal(hostvm_window_bind(w, &t->vm), 0);
+    testvm_boot(t, &add_one);
+    assert_non_null(hostvm_window_ptr(w, TABLES_GPA, PAGE));
+    assert_null(hostvm_vm_pointer(&t->vm, TABLES_GPA, 2 * PAGE));
+    words = testvm_pointer(t, DATA_GPA, 8);
+    words[0] = 41;
+    testvm_run_to_exit(t);
+    assert_int_equal(words[1], 42);
+    hostvm_window_destroy(w);
+}
+
 static void test_what_was_mapped_before_stays_where_it_is(void **state)
 {
     struct testvm *t = *state;
@@ -656,6 +674,7 @@ int main(void)
         vm_test(test_vmm_stores_through_the_window_are_seen_by_the_guest),
         vm_test(test_vmm_stores_through_an_identity_window_are_seen_by_the_guest),
         vm_test(test_ram_across_what_the_window_leaves_out_is_all_there),
+        vm_test(test_a_window_may_end_amid_the_vcpus_page_tables),
         vm_test(test_what_was_mapped_before_stays_where_it_is),
         vm_test(test_freed_memory_leaves_the_window),
         vm_test(test_after_detach_the_guests_access_is_unhandled),
