@@ -244,6 +244,32 @@ static void test_what_was_attached_before_binding_is_the_guests_as_well(void **s
     check_attachment(*state, false, false);
 }
 
+/* KVM cuts it in two, and reports the second half although memory is there by then. */
+GUEST_CODE(store_across, "movl $0x44332211, 0x200ffe\n" GUEST_EXIT);
+
+static void attach_next_page(struct device *device, vm_vcpu_t *vcpu)
+{
+    (void)vcpu;
+    attach(device->cookie, DEVICE_GPA + PAGE, PAGE, seL4_AllRights);
+}
+
+static void test_an_access_that_was_under_way_is_done_in_what_is_attached_by_now(void **state)
+{
+    struct testvm *t = *state;
+    hostvm_window_t *w = bound_window(t, 0);
+    struct device device = {.result = FAULT_HANDLED, .act = attach_next_page, .cookie = w};
+    uint16_t stored = 0;
+
+    testvm_boot(t, &store_across);
+    assert_int_equal(vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &device), 0);
+    testvm_run_to_exit(t);
+    assert_int_equal(device.nr_accesses, 1);
+    assert_write(&device, 0, DEVICE_GPA + PAGE - 2, 2, 0x2211);
+    assert_int_equal(hostvm_window_read16(w, DEVICE_GPA + PAGE, &stored), 0);
+    assert_int_equal(stored, 0x4433);
+    hostvm_window_destroy(w);
+}
+
 GUEST_CODE(load_and_store_three, "mov 0x200000, %ebx\n"
                                  "movl $1, 0x200000\n"
                                  "movl $1, 0x201000\n"
@@ -680,6 +706,7 @@ int main(void)
         vm_test(test_after_detach_the_guests_access_is_unhandled),
         vm_test(test_after_detach_the_guests_access_reaches_the_reservation),
         vm_test(test_what_was_attached_before_binding_is_the_guests_as_well),
+        vm_test(test_an_access_that_was_under_way_is_done_in_what_is_attached_by_now),
         vm_test(test_the_guest_has_the_rights_it_was_given),
         vm_test(test_the_guest_has_the_page_that_the_process_has_not),
         vm_test(test_memory_is_attached_or_mapped_but_not_both),
