@@ -203,13 +203,17 @@ int cover_reserve(struct cover *cover, size_t nr)
  * altered. */
 static void refresh_reach(struct cover *cover, struct range changed)
 {
-    for (unsigned power = FIRST_POWER; power < 64; power++) {
+    unsigned power =
+        changed.start == 0 ? FIRST_POWER : 64u - (unsigned)__builtin_clzll(changed.start - 1);
+
+    for (; power < 64; power++) {
         uint64_t addr = power == FIRST_POWER ? 0 : UINT64_C(1) << power;
         struct range run;
 
-        if (range_has(changed, addr)) {
-            store(&cover->reach[power], cover_find(cover, addr, &run) ? range_end(run) : 0);
+        if (!range_has(changed, addr)) {
+            return;
         }
+        store(&cover->reach[power], cover_find(cover, addr, &run) ? range_end(run) : 0);
     }
 }
 

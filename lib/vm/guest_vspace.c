@@ -293,6 +293,9 @@ static int unmap(void *cookie, struct range range)
         return r;
     }
     get_windows(hosted, windows);
+    if (hosted->kvm.fd < 0) {
+        windows[0] = NULL; /* the VM is being destroyed, and its own window goes as a whole */
+    }
     for (int i = 0; i < NR_WINDOWS; i++) {
         if (windows[i] == NULL || !find_shown(windows[i], range, &pieces[i])) {
             windows[i] = NULL;
@@ -300,7 +303,7 @@ static int unmap(void *cookie, struct range range)
         }
         window_hide(windows[i], pieces[i]);
     }
-    if (hosted->kvm.fd >= 0) { /* else the VM is being destroyed, and its slots are gone */
+    if (hosted->kvm.fd >= 0) { /* else its slots are gone */
         vcpus_leave_guest(hosted);
         r = kvm_slots_remove(&hosted->kvm, range);
     }
