@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/io.h"
 #include "base/reason.h"
 
 static const uint64_t page_size = UINT64_C(1) << seL4_PageBits;
@@ -596,106 +595,4 @@ int hostvm_window_write(hostvm_window_t *w, uintptr_t gpa, const void *buf, size
         return fail(-EINVAL, "hostvm_window_write: no window or no buffer given");
     }
     return copy(w, (struct range){gpa, len}, NULL, buf);
-}
-
-/* --- guest memory --- */
-
-struct hostvm_guest_memory {
-    struct hostvm_window *window;
-    uint64_t size;   /* of what is attached, from the window's first address on */
-    uint64_t cursor; /* bytes of it that are handed out, or skipped */
-};
-
-static int create_memory(uint64_t backing, uint64_t vm_size, struct hostvm_guest_memory **ret)
-{
-    struct hostvm_guest_memory *m;
-    int fd;
-    int r;
-
-    if (backing == 0 || align_up(backing, page_size) == 0) {
-        return fail(-EINVAL, "cannot create guest memory of 0x%" PRIx64 " bytes", backing);
-    }
-    m = calloc(1, sizeof(*m));
-    if (m == NULL) {
-        return fail(-ENOMEM, "cannot create guest memory: out of memory");
-    }
-    m->size = align_up(backing, page_size);
-    r = create(vm_size, 0, &m->window);
-    if (r < 0) {
-        goto free_memory;
-    }
-    fd = io_memfd("hostvm-guest-memory", m->size);
-    r = fd;
-    if (fd >= 0) {
-        r = attach(m->window, fd, 0, (struct range){m->window->first_gpa, m->size}, seL4_AllRights);
-        io_close(&fd);
-    }
-    if (r < 0) {
-        goto destroy_window;
-    }
-    *ret = m;
-    return 0;
-
-destroy_window:
-    hostvm_window_destroy(m->window);
-free_memory:
-    free(m);
-    return r;
-}
-
-int hostvm_guest_memory_create(size_t backing, size_t vm_size, hostvm_guest_memory_t **out)
-{
-    if (out == NULL) {
-        return report(NULL, fail(-EINVAL, "hostvm_guest_memory_create: no result given"));
-    }
-    *out = NULL;
-    return report(NULL, create_memory(backing, vm_size, out));
-}
-
-void hostvm_guest_memory_destroy(hostvm_guest_memory_t *m)
-{
-    if (m != NULL) {
-        hostvm_window_destroy(m->window);
-        free(m);
-    }
-}
-
-hostvm_window_t *hostvm_guest_memory_window(hostvm_guest_memory_t *m)
-{
-    return m == NULL ? NULL : m->window;
-}
-
-void *hostvm_guest_memory_local_base(const hostvm_guest_memory_t *m)
-{
-    return m == NULL ? NULL : window_at(m->window->window, m->window->first_gpa);
-}
-
-size_t hostvm_guest_memory_remaining(const hostvm_guest_memory_t *m)
-{
-    return m == NULL ? 0 : m->size - m->cursor;
-}
-
-int hostvm_guest_memory_alloc(hostvm_guest_memory_t *m, size_t bytes, size_t align, uintptr_t *gpa)
-{
-    struct range memory;
-    struct range wanted;
-
-    if (m == NULL || gpa == NULL || bytes == 0 || (align & (align - 1)) != 0) {
-        return report(NULL, fail(-EINVAL,
-                                 "cannot hand out 0x%zx bytes of guest memory at a "
-                                 "multiple of 0x%zx: no memory, no result or no size "
-                                 "given, or not a power of two",
-                                 bytes, align));
-    }
-    memory = (struct range){m->window->first_gpa, m->size};
-    wanted = (struct range){align_up(memory.start + m->cursor, align == 0 ? 1 : align), bytes};
-    if (wanted.start < memory.start + m->cursor || !range_contains(memory, wanted)) {
-        return report(m->window,
-                      fail(-ENOSPC,
-                           "cannot hand out 0x%zx bytes of guest memory: 0x%" PRIx64 " are left",
-                           bytes, m->size - m->cursor));
-    }
-    m->cursor = range_end(wanted) - memory.start;
-    *gpa = wanted.start;
-    return 0;
 }
