@@ -67,13 +67,27 @@ hostvm_vm_end_t hostvm_vm_end(const vm_t *vm);
 /**
  * Gives the host address of guest memory.
  *
+ * From any thread, callbacks and signal handlers. No system call, no lock, some 18 instructions for
+ * memory that begins at a power of two or before it, as the RAM of machines does; some 100, by a
+ * search that takes no lock either, for other memory.
+ *
+ * While other threads map and unmap: memory that is there when the call begins and until it ends is
+ * found; what an unmapping that has returned took away is not. Whoever finds memory sees the bytes
+ * that the thread which mapped it had written there. In between the answer may be the one from
+ * before or from after a change, never a mixture: a pointer is to memory that was there as a whole
+ * at one moment of the call. The pointer does not keep memory: whoever unmaps while others use
+ * pointers to it tells them first, or has them use hostvm_window_read and hostvm_window_write
+ * (hostvm/guest_window.h), which memory waits for.
+ *
  * @param vm    the VM
  * @param gpa   guest-physical address
- * @param size  bytes wanted
+ * @param size  bytes wanted; 0 asks for the address alone
  * @return a pointer through which this process reads and writes [gpa, gpa + size), valid until one
- * of those pages is unmapped from the guest; NULL when a byte of the range has no memory behind it.
- * Guest rights do not matter: memory that the guest may only read is writable here. Pages mapped
- * without any right for the guest are not in its memory: NULL.
+ * of those pages is unmapped from the guest; NULL when a byte of the range has no memory behind it,
+ * and when the range crosses a border of a window that is bound to the VM, where memory goes on
+ * elsewhere in this process (hostvm_window_bind). Guest rights do not matter: memory that the guest
+ * may only read is writable here. Pages mapped without any right for the guest are not in its
+ * memory: NULL.
  */
 void *hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size);
 

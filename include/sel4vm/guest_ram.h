@@ -24,7 +24,11 @@ typedef int (*ram_touch_callback_fn)(vm_t *vm, uintptr_t guest_addr, void *vmm_v
 
 /**
  * Visits [addr, addr + size) of guest RAM piece by piece, in ascending order. No system call, no
- * allocation. From any thread and from callbacks, also while vcpus run.
+ * allocation, and nothing to be done per page but the call. From any thread and from callbacks,
+ * also while vcpus run; RAM stays while it is visited.
+ *
+ * With vm_guest_ram_read_callback or vm_guest_ram_write_callback it is a copy of all of the range
+ * at once, at the speed of memcpy; nobody sees in what pieces.
  *
  * Differs from libsel4vm: a range may cross entries of ram_regions that touch; guest_addr is exact.
  *

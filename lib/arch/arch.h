@@ -113,8 +113,19 @@ struct hosted_vm {
     struct kvm_host host;
     struct kvm_vm kvm;
     bool is_complete; /* KVM has created the VM, and knows what it must before the first vcpu */
-    struct window *window;
     struct space *space;
+
+    /*
+     * Guest memory in this process: what the bound window mirrors is there, all else in the VM's
+     * own. Translation reads nearest and low without a lock; a window that was bound once stays
+     * readable, if empty, as long as the VM.
+     */
+    struct window *window;
+    struct hostvm_window *bound;      /* guarded by the VM lock; NULL: none */
+    _Atomic(struct window *) nearest; /* asked first: the bound window, or the VM's own */
+    _Atomic(struct window *) low;     /* of the bound window, what it leaves out at 0; or NULL */
+    struct window *retired;           /* bound once; a list */
+
     hostvm_cpu_model_t cpu_model;
     bool has_started_vcpu;
     bool has_irq_controller; /* complete: KVM's, and the client's lines tied to it */

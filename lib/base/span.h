@@ -10,4 +10,7 @@
  */
 void *span_reserve(uint64_t size, uint64_t align);
 
+/* Reserves [start, start + size), whole pages: 0; -EEXIST when part of it is in use; -errno. */
+int span_reserve_at(uint64_t start, uint64_t size);
+
 #endif

@@ -149,3 +149,13 @@ bool space_is_mapped(struct space *space, struct range range)
     }
     return true;
 }
+
+bool space_first_mapping(struct space *space, struct range range, struct range *ret)
+{
+    const struct rangemap_entry *entry = rangemap_first_overlap(&space->mappings, range);
+
+    if (entry != NULL) {
+        *ret = entry->range;
+    }
+    return entry != NULL;
+}

@@ -94,18 +94,13 @@ static int process_map(void *cookie, const struct space_run *runs, size_t nr_run
 
 static int claim_here(struct range range)
 {
-    void *wanted = (void *)range.start;
-    void *got = mmap(wanted, range.size, PROT_NONE, reserved_flags | MAP_FIXED_NOREPLACE, -1, 0);
-    int err = got == MAP_FAILED ? errno : EEXIST;
+    int r = span_reserve_at(range.start, range.size);
 
-    if (got == wanted) {
-        return 0;
+    if (r < 0) {
+        return fail(r, "cannot reserve [0x%" PRIx64 "..0x%" PRIx64 ") of this process: %s",
+                    range.start, range_end(range), strerror(-r));
     }
-    if (got != MAP_FAILED) {
-        munmap(got, range.size); /* a kernel that takes the address for a hint */
-    }
-    return fail(-err, "cannot reserve [0x%" PRIx64 "..0x%" PRIx64 ") of this process: %s",
-                range.start, range_end(range), strerror(err));
+    return 0;
 }
 
 static int claim_anywhere(struct range *range, uint64_t align)

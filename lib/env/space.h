@@ -155,6 +155,9 @@ int space_derive_cap(struct space *space, uint64_t addr, unsigned bits, seL4_CPt
 /* Every page of the range is mapped. */
 bool space_is_mapped(struct space *space, struct range range);
 
+/* Some page of the range is mapped: which. */
+bool space_first_mapping(struct space *space, struct range range, struct range *ret);
+
 /* Gives up all mappings and reservations. */
 void space_clear(struct space *space, vka_t *vka);
 

@@ -94,9 +94,15 @@ static memory_fault_result_t ask_reservation(vm_t *vm, vm_vcpu_t *vcpu)
 
 static memory_fault_result_t ask_anybody(vm_t *vm, vm_vcpu_t *vcpu)
 {
-    const struct fault *fault = &vcpu->hosted->fault;
-    memory_fault_result_t result = ask_reservation(vm, vcpu);
+    struct fault *fault = &vcpu->hosted->fault;
+    memory_fault_result_t result;
 
+    /* As below, for what a bound window has attached, which no reservation knows. */
+    if (vm->hosted->bound != NULL && complete_in_memory(vm->hosted, vcpu->hosted)) {
+        fault->is_active = false;
+        return FAULT_HANDLED;
+    }
+    result = ask_reservation(vm, vcpu);
     if (result != FAULT_UNHANDLED || vm->mem.unhandled_mem_fault_handler == NULL) {
         return result;
     }

@@ -347,31 +347,55 @@ static bool is_ram(const struct vm_mem *mem, struct range range)
     return true;
 }
 
+/* All of it has memory behind it. RAM need not: its mapping may be without the right to read. */
+static int check_is_there(vm_t *vm, struct range range)
+{
+    struct range rest = range;
+
+    do {
+        uint64_t size;
+
+        if (guest_vspace_piece(vm->hosted, rest, &size) == NULL) {
+            return fail(-EFAULT,
+                        "cannot touch [0x%llx..0x%llx): the guest has no right to this memory",
+                        (unsigned long long)range.start, (unsigned long long)range_end(range));
+        }
+        rest = (struct range){rest.start + size, rest.size - size};
+    } while (rest.size > 0);
+    return 0;
+}
+
+/* The library's own callbacks copy any number of bytes; a client's gets no more than a page. */
+static bool takes_all(ram_touch_callback_fn callback)
+{
+    return callback == vm_guest_ram_read_callback || callback == vm_guest_ram_write_callback;
+}
+
+/* One piece after the other that lies in one go in this process. A callback may unmap the rest. */
 static int touch(vm_t *vm, struct range range, ram_touch_callback_fn callback, void *cookie)
 {
-    uint8_t *hva = guest_vspace_pointer(vm->hosted, range);
+    uint64_t piece = 0;
+    uint8_t *hva = NULL;
+    int r = public_status(vm, check_is_there(vm, range));
 
-    if (hva == NULL) {
-        return public_status(
-            vm,
-            fail(-EFAULT, "cannot touch [0x%llx..0x%llx): the guest has no right to this memory",
-                 (unsigned long long)range.start, (unsigned long long)range_end(range)));
-    }
-    for (uint64_t done = 0; done < range.size;) {
-        uint64_t addr = range.start + done;
-        uint64_t size = PAGE - addr % PAGE;
-        int r;
+    for (uint64_t done = 0; r == 0 && done < range.size;) {
+        struct range rest = {range.start + done, range.size - done};
+        uint64_t size;
 
-        if (size > range.size - done) {
-            size = range.size - done;
+        if (piece == 0) {
+            hva = guest_vspace_piece(vm->hosted, rest, &piece);
+            if (hva == NULL) {
+                return public_status(vm, check_is_there(vm, rest));
+            }
         }
-        r = callback(vm, addr, hva + done, size, done, cookie);
-        if (r != 0) {
-            return r;
-        }
+        size = takes_all(callback) ? piece : PAGE - rest.start % PAGE;
+        size = size < piece ? size : piece;
+        r = callback(vm, rest.start, hva, size, done, cookie);
         done += size;
+        hva += size;
+        piece -= size;
     }
-    return 0;
+    return r;
 }
 
 int vm_ram_touch(vm_t *vm, uintptr_t addr, size_t size, ram_touch_callback_fn touch_callback,

@@ -6,6 +6,7 @@
 
 #include "arch/arch.h"
 #include "base/rangemap.h"
+#include "env/guest_window.h"
 
 /* A region that anonymous reservations are taken from: a cursor that moves up, and what was given
  * back below it. */
@@ -54,7 +55,17 @@ int guest_vspace_create(vm_t *vm);
 void guest_vspace_destroy(vm_t *vm); /* without the VM lock */
 bool guest_vspace_access(struct hosted_vm *hosted,
                          struct fault *fault); /* false: no memory, or no right */
-uint8_t *guest_vspace_pointer(struct hosted_vm *hosted, struct range range);
+
+/* The address of the range's first byte, or NULL; and for how many bytes of it that goes on. */
+uint8_t *guest_vspace_piece(struct hosted_vm *hosted, struct range range, uint64_t *ret_size);
+
+/* What a bound window shows, in pieces that lie in one window, becomes the guest's, or no longer
+ * is. */
+int guest_vspace_show(struct hosted_vm *hosted, struct range range, seL4_CapRights_t rights);
+int guest_vspace_hide(struct hosted_vm *hosted, struct range range);
+
+/* guest_window.c */
+void guest_window_unbind(struct hosted_vm *hosted); /* the VM is going; without the VM lock */
 
 /* guest_irq_controller.c */
 void irq_acks_fini(struct hosted_vm *hosted);

@@ -1,10 +1,6 @@
 /* VMs that KVM creates while their memory is filled. */
 #include "support/vm.h"
 
-#include <errno.h>
-#include <linux/kvm.h>
-#include <stdatomic.h>
-
 #include <hostvm/error.h>
 #include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_ram.h>
@@ -75,34 +71,13 @@ static void test_memory_may_come_and_go_before_the_vm_is_there(void **state)
 
 /* --- KVM refuses --- */
 
-static atomic_uint nr_refusals; /* that are left */
-
-static bool refuse_creation(int fd, unsigned long request, void *arg, int *ret_result)
-{
-    (void)fd;
-    (void)arg;
-    if (request != KVM_CREATE_VM || atomic_load(&nr_refusals) == 0) {
-        return false;
-    }
-    atomic_fetch_sub(&nr_refusals, 1);
-    errno = EBUSY;
-    *ret_result = -1;
-    return true;
-}
-
-static void refuse(unsigned nr)
-{
-    atomic_store(&nr_refusals, nr);
-    inject_answer_ioctls(refuse_creation);
-}
-
 static void test_first_call_that_needs_kvm_reports_its_refusal(void **state)
 {
     static const char reason[] = "cannot create a KVM virtual machine: Device or resource busy";
     struct testvm *t;
 
     (void)state;
-    refuse(2);
+    vm_creations_refuse(2);
     t = testvm_create_with(in_background);
     testvm_boot(t, &store_and_exit);
     assert_int_equal(vm_ram_register_at(&t->vm, DEVICE_GPA, 4096, false), 0);
@@ -111,19 +86,18 @@ static void test_first_call_that_needs_kvm_reports_its_refusal(void **state)
     assert_int_equal(vcpu_start(t->vcpu), -1);
     assert_reason(reason);
     assert_false(t->vcpu->vcpu_online);
-    assert_int_equal(atomic_load(&nr_refusals), 0);
     testvm_run_to_exit(t); /* what was refused is asked for again */
     assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 1);
     testvm_destroy(t);
-    inject_answer_ioctls(NULL);
+    assert_int_equal(vm_creations_refuse(0), 0);
 }
 
 static void test_destroying_a_refused_vm_leaves_nothing(void **state)
 {
     (void)state;
-    refuse(1);
+    vm_creations_refuse(1);
     testvm_destroy(testvm_create_with(in_background));
-    inject_answer_ioctls(NULL);
+    assert_int_equal(vm_creations_refuse(0), 0);
 }
 
 /* Each allocation and system call of the way to a started vcpu, the start of the thread among them.

@@ -1,9 +1,11 @@
 /* A VM for tests. */
 #include "support/vm.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -207,6 +209,27 @@ void slot_changes_begin(void)
 unsigned slot_changes(void)
 {
     return inject_watched_ioctls();
+}
+
+static atomic_uint nr_refusals; /* a VM may be created by a thread */
+
+static bool refuse_creation(int fd, unsigned long request, void *arg, int *ret_result)
+{
+    (void)fd;
+    (void)arg;
+    if (request != KVM_CREATE_VM || atomic_load(&nr_refusals) == 0) {
+        return false;
+    }
+    (void)atomic_fetch_sub(&nr_refusals, 1);
+    errno = EBUSY;
+    *ret_result = -1;
+    return true;
+}
+
+unsigned vm_creations_refuse(unsigned nr)
+{
+    inject_answer_ioctls(nr > 0 ? refuse_creation : NULL);
+    return atomic_exchange(&nr_refusals, nr);
 }
 
 /* --- where tests can run --- */

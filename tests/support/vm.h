@@ -101,6 +101,10 @@ bool vm_tests_can_run(const char *file);
 void slot_changes_begin(void);
 unsigned slot_changes(void);
 
+/* The next so many VMs are refused by KVM, as busy; those behind are not. Returns how many were
+ * still to be refused. */
+unsigned vm_creations_refuse(unsigned nr);
+
 /* From begin to end, or until so many seconds are over: then the VM is stopped and the test fails.
  */
 void watchdog_begin(vm_t *vm);

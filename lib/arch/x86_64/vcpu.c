@@ -108,12 +108,20 @@ static int place_boot_table(vm_t *vm, struct block *block, unsigned i,
     return 0;
 }
 
-static void fill_boot_tables(uint64_t *tables)
+/* They need not be neighbours in this process: a window that is bound to the VM may end between. */
+static uint64_t *boot_table(vm_t *vm, unsigned i)
 {
-    tables[0] = (BOOT_TABLES_GPA + PAGE) | PTE_TABLE;
-    tables[ENTRIES] = (BOOT_TABLES_GPA + 2 * PAGE) | PTE_TABLE;
+    return hostvm_vm_pointer(vm, BOOT_TABLES_GPA + i * (uint64_t)PAGE, PAGE);
+}
+
+static void fill_boot_tables(vm_t *vm)
+{
+    uint64_t *directory = boot_table(vm, 2);
+
+    boot_table(vm, 0)[0] = (BOOT_TABLES_GPA + PAGE) | PTE_TABLE;
+    boot_table(vm, 1)[0] = (BOOT_TABLES_GPA + 2 * PAGE) | PTE_TABLE;
     for (uint64_t i = 0; i < ENTRIES; i++) {
-        tables[2 * ENTRIES + i] = i << LARGE_BITS | PTE_LARGE;
+        directory[i] = i << LARGE_BITS | PTE_LARGE;
     }
 }
 
@@ -141,7 +149,7 @@ static int create_boot_tables(vm_t *vm)
         r = place_boot_table(vm, block, i, &reservations[i]);
     }
     if (r == 0) {
-        fill_boot_tables(hostvm_vm_pointer(vm, range.start, range.size));
+        fill_boot_tables(vm);
         vm->arch.guest_pd = BOOT_TABLES_GPA;
     } else {
         take_boot_tables_back(vm, reservations);
@@ -227,8 +235,7 @@ int hostvm_vcpu_wait_for_startup(vm_vcpu_t *vcpu)
         return public_status(NULL, fail(-EINVAL, "hostvm_vcpu_wait_for_startup: no vcpu given"));
     }
     vm_enter(vcpu->vm);
-    if (vcpu->hosted->is_open || vcpu->vcpu_id == BOOT_VCPU ||
-        !vcpu->vm->hosted->kvm.has_irqchip) {
+    if (vcpu->hosted->is_open || vcpu->vcpu_id == BOOT_VCPU || !vcpu->vm->hosted->kvm.has_irqchip) {
         r = fail(-EINVAL,
                  "vcpu %u cannot wait for a start-up interrupt: it is the boot vcpu, was started "
                  "already, or the "
