@@ -109,8 +109,8 @@ void virtqueue_init_ring_object(virtqueue_ring_object_t *obj);
 /* All of these return 1, or 0 when there is no room or nothing there. */
 
 /**
- * Driver: offers a buffer; with the same obj again, one more piece of it. The device sees the pieces
- * that are there when it looks: notify it after the last one.
+ * Driver: offers a buffer; with the same obj again, one more piece of it. The device sees the
+ * pieces that are there when it looks: notify it after the last one.
  */
 int virtqueue_add_available_buf(virtqueue_driver_t *vq, virtqueue_ring_object_t *obj, void *buf,
                                 unsigned len, vq_flags_t flag);
