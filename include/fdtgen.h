@@ -62,6 +62,8 @@ void fdtgen_keep_node_subtree_disable(fdtgen_context_t *context, const void *ori
  * "clocks" or "power-domains", with its parents and what it refers to in turn. References of the
  * root itself keep nothing. References to what is not there are ignored.
  *
+ * Differs from seL4's libfdtgen, which follows them and ends the program when a step fails.
+ *
  * @param ori_fdt  a whole, valid tree; not changed
  * @return 0; -1 when something is missing, the tree is not valid, buf is too small for it, or
  *         memory is short, with a reason in hostvm_last_error()

@@ -111,6 +111,9 @@ void virtqueue_init_ring_object(virtqueue_ring_object_t *obj);
 /**
  * Driver: offers a buffer; with the same obj again, one more piece of it. The device sees the
  * pieces that are there when it looks: notify it after the last one.
+ *
+ * Differs from seL4's libvirtqueue, where a ring full of chains seems to be empty: the last
+ * descriptor begins no chain.
  */
 int virtqueue_add_available_buf(virtqueue_driver_t *vq, virtqueue_ring_object_t *obj, void *buf,
                                 unsigned len, vq_flags_t flag);

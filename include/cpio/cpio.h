@@ -39,7 +39,7 @@ struct cpio_info {
 
 /*
  * An archive is len bytes, of which nothing behind is read. One that is damaged, or has no trailer,
- * ends before the first entry that is not complete.
+ * ends before the first entry that is not complete. seL4's libcpio trusts the numbers in it.
  */
 
 /**

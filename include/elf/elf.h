@@ -22,7 +22,12 @@ typedef struct elf {
 
 typedef enum elf_addr_type { VIRTUAL, PHYSICAL } elf_addr_type_t;
 
-/* Each of these returns 0, or -1 with a reason in hostvm_last_error(). */
+/*
+ * Differs from seL4's libelf: every field is looked up with its bounds checked, so that no file,
+ * however damaged, makes any of this read outside it.
+ *
+ * Each of these returns 0, or -1 with a reason in hostvm_last_error().
+ */
 
 /**
  * Checks a file: its header, its table of program headers and its table of section headers. Both

@@ -50,6 +50,9 @@ typedef struct libpci_device {
  * operations in port_ops it finds nothing, and gives the memory of the last scan back, which a
  * thread that ends should have done.
  *
+ * Differs from seL4's libpci: one list per thread, not per process; a bridge's other registers are
+ * not probed as if they were base addresses, and none is probed while it is decoded.
+ *
  * The ports of a hosted environment's io_ops are NULL: a process has no PCI bus. A client that can
  * reach one, or emulates one, gives its own functions.
  *
