@@ -46,7 +46,8 @@ say = @$(if $(V),true,printf '  %-8s %s\n' '$(1)' '$(patsubst $(B)/%,%,$@)')
 # --- sources, a list per room ---
 
 LIB_SRC := $(wildcard lib/base/*.c) $(filter-out lib/kvm/x86_64.c lib/kvm/arm64.c,$(wildcard lib/kvm/*.c)) \
-           $(wildcard lib/kvm/$(ARCH).c) $(wildcard lib/env/*.c) $(wildcard lib/arch/$(ARCH)/*.c) $(wildcard lib/vm/*.c)
+           $(wildcard lib/kvm/$(ARCH).c) $(wildcard lib/env/*.c) $(wildcard lib/plat/*.c) \
+           $(wildcard lib/arch/$(ARCH)/*.c) $(wildcard lib/vm/*.c)
 VMM_SRC := $(wildcard vmm/*.c vmm/*/*.c)
 UNIT_TESTS := $(patsubst tests/%.c,%,$(wildcard tests/unit/test_*.c))
 GUEST_TESTS := $(patsubst tests/%.c,%,$(wildcard tests/guest/test_*.c))
@@ -58,7 +59,11 @@ LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
 VMM_OBJ := $(VMM_SRC:%.c=$(B)/%.o)
 SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(B)/%.o)
 
-# Packages of the command alone; the library needs none.
+# The library's one dependency; what does not filter device trees does not pull it into a static program. The package that
+# -lfdt needs is for one architecture at a time, so a cross build names the file.
+LIB_LIBS := $(if $(CROSS),-l:libfdt.so.1,-lfdt)
+
+# Packages of the command alone.
 VMM_PKGS := zlib liblzma liblz4 libzstd
 VMM_LIBS = $(shell $(PKG_CONFIG) --libs $(VMM_PKGS))
 VMM_STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs $(VMM_PKGS))
@@ -99,7 +104,7 @@ SO_MAJOR := $(firstword $(subst ., ,$(VERSION)))
 $(B)/libhostvm.so.$(VERSION): $(B)/libhostvm.a $(B)/libhostvm.map
 	$(call say,LD)
 	$(Q)$(CC) -shared -o $@ -Wl,-soname,libhostvm.so.$(SO_MAJOR) -Wl,--version-script=$(B)/libhostvm.map \
-		-Wl,-Bsymbolic-functions $(if $(SAN),,-Wl,-z$(comma)defs) -Wl,--whole-archive $(B)/libhostvm.a -Wl,--no-whole-archive $(LDFLAGS_ALL)
+		-Wl,-Bsymbolic-functions $(if $(SAN),,-Wl,-z$(comma)defs) -Wl,--whole-archive $(B)/libhostvm.a -Wl,--no-whole-archive $(LDFLAGS_ALL) $(LIB_LIBS)
 $(B)/libhostvm.so: $(B)/libhostvm.so.$(VERSION)
 	$(Q)ln -sf libhostvm.so.$(VERSION) $(B)/libhostvm.so.$(SO_MAJOR)
 	$(Q)ln -sf libhostvm.so.$(VERSION) $@
@@ -141,7 +146,7 @@ endif
 # --- tests: each a program; memory, descriptors and ioctls can be made to fail in all of them ---
 
 WRAP := @tests/support/inject.flags
-TEST_LIBS = $(shell $(PKG_CONFIG) --libs cmocka) $(VMM_LIBS)
+TEST_LIBS = $(LIB_LIBS) $(shell $(PKG_CONFIG) --libs cmocka) $(VMM_LIBS)
 
 $(B)/tests/unit/test_% $(B)/tests/guest/test_%: $(SUPPORT_OBJ) $(B)/libvmm.a $(B)/libhostvm.a
 $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%): %: %.o $(SUPPORT_OBJ) $(B)/libvmm.a $(B)/libhostvm.a

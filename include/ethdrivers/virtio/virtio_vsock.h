@@ -1,0 +1,4 @@
+/* An older name of virtio/virtio_vsock.h. */
+#pragma once
+
+#include <virtio/virtio_vsock.h>
