@@ -521,8 +521,10 @@ static void join_threads(vm_t *vm)
         struct hosted_vcpu *hv = vm->vcpus[i]->hosted;
 
         if (hv->has_thread) {
+            pthread_t thread = hv->thread; /* which a thread that has just begun writes again */
+
             vm_leave(vm);
-            (void)pthread_join(hv->thread, NULL);
+            (void)pthread_join(thread, NULL);
             vm_enter(vm);
             hv->has_thread = false;
         }
