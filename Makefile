@@ -214,17 +214,32 @@ bench-programs: $(BENCHES:%=$(B)/tests/%)
 deps: ## install what building needs
 	$(Q)scripts/deps build
 
+# Installed files are everybody's to read, whatever the umask of who installs or checked out.
+INSTALL_BIN := $(DESTDIR)$(PREFIX)/bin
+INSTALL_LIB := $(DESTDIR)$(PREFIX)/lib
+INSTALL_INCLUDE := $(DESTDIR)$(PREFIX)/include/hostvm
+INSTALL_MAN := $(DESTDIR)$(PREFIX)/share/man/man1
+HEADERS := $(patsubst include/%,%,$(shell find include -name '*.h'))
+
 .PHONY: install
 install: all ## into DESTDIR and PREFIX
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/hostvm $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 755 $(B)/hostvm $(DESTDIR)$(PREFIX)/bin/hostvm
-	install -m 644 $(B)/libhostvm.a $(DESTDIR)$(PREFIX)/lib/libhostvm.a
-	install -m 755 $(B)/libhostvm.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/
-	ln -sf libhostvm.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libhostvm.so.$(SO_MAJOR)
-	ln -sf libhostvm.so.$(SO_MAJOR) $(DESTDIR)$(PREFIX)/lib/libhostvm.so
-	cp -r include/. $(DESTDIR)$(PREFIX)/include/hostvm/
-	install -m 644 vmm/hostvm.1 $(DESTDIR)$(PREFIX)/share/man/man1/hostvm.1
-	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/hostvm.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/hostvm.pc
+	install -d '$(INSTALL_BIN)' '$(INSTALL_LIB)/pkgconfig' '$(INSTALL_MAN)'
+	install -m 755 $(B)/hostvm '$(INSTALL_BIN)/hostvm'
+	install -m 644 $(B)/libhostvm.a '$(INSTALL_LIB)/libhostvm.a'
+	install -m 755 $(B)/libhostvm.so.$(VERSION) '$(INSTALL_LIB)/libhostvm.so.$(VERSION)'
+	ln -sf libhostvm.so.$(VERSION) '$(INSTALL_LIB)/libhostvm.so.$(SO_MAJOR)'
+	ln -sf libhostvm.so.$(SO_MAJOR) '$(INSTALL_LIB)/libhostvm.so'
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/hostvm.pc.in | install -m 644 /dev/stdin '$(INSTALL_LIB)/pkgconfig/hostvm.pc'
+	rm -rf '$(INSTALL_INCLUDE)'
+	for h in $(HEADERS); do install -D -m 644 "include/$$h" "$(INSTALL_INCLUDE)/$$h" || exit; done
+	install -m 644 vmm/hostvm.1 '$(INSTALL_MAN)/hostvm.1'
+
+.PHONY: uninstall
+uninstall: ## what install put into DESTDIR and PREFIX
+	rm -f '$(INSTALL_BIN)/hostvm' '$(INSTALL_LIB)/libhostvm.a' '$(INSTALL_LIB)/libhostvm.so' \
+		'$(INSTALL_LIB)/libhostvm.so.$(SO_MAJOR)' '$(INSTALL_LIB)/libhostvm.so.$(VERSION)' \
+		'$(INSTALL_LIB)/pkgconfig/hostvm.pc' '$(INSTALL_MAN)/hostvm.1'
+	rm -rf '$(INSTALL_INCLUDE)'
 
 compile_commands.json: Makefile ## for editors
 	$(Q)command -v bear > /dev/null && bear -- $(MAKE) -B all || echo 'bear is not installed'
