@@ -419,6 +419,43 @@ static void test_without_a_vcpu_events_are_served_and_a_later_vcpu_runs(void **s
     end_turn(&turn);
 }
 
+/* A VM whose vcpus are interrupted by a signal that is given to hostvm for good. */
+static struct testvm *create_with_kicks_by(int signal)
+{
+    return testvm_create_with(
+        (hostvm_env_config_t){.kick_signal = signal, .log_fn = envs_ignore_log});
+}
+
+static void test_a_signal_of_the_programs_choice_interrupts_the_guest(void **state)
+{
+    struct testvm *t = create_with_kicks_by(SIGUSR1);
+
+    (void)state;
+    testvm_boot(t, &spin);
+    start(t);
+    step_until(t, IS_THERE);
+    assert_int_equal(hostvm_vm_stop(&t->vm), 0);
+    assert_int_equal(hostvm_vm_step(&t->vm), 0);
+    testvm_destroy(t);
+}
+
+static void test_a_signal_that_cannot_be_handled_keeps_a_run_from_beginning(void **state)
+{
+    struct testvm *t = create_with_kicks_by(SIGKILL);
+
+    (void)state;
+    testvm_boot(t, &leave);
+    start(t);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(hostvm_vm_step(&t->vm), -1);
+        assert_reason("cannot interrupt guests by signal 9: there is no such signal, or it cannot "
+                      "be handled; see hostvm_env_config_t.kick_signal");
+        assert_int_equal(hostvm_vm_end(&t->vm), HOSTVM_END_HOST);
+        assert_int_equal(t->vm.run.exit_reason, VM_GUEST_ERROR_EXIT);
+    }
+    testvm_destroy(t);
+}
+
 /* --- what makes the descriptor readable --- */
 
 static void test_a_notification_is_served_by_a_step_on_its_thread(void **state)
@@ -450,6 +487,49 @@ static void test_a_notification_before_the_first_step_is_served_by_it(void **sta
     assert_int_equal(hostvm_vm_step(&t->vm), 1);
     assert_int_equal(turn.nr_calls, 1);
     end_turn(&turn);
+}
+
+/* The next signal comes when the last one was served: one that wakes nobody hangs the test. */
+struct exchange {
+    struct testvm *t;
+    atomic_uint nr_served;
+};
+
+enum { NR_SIGNALS = 2000 };
+
+static int count_served(vm_t *vm, seL4_Word badge, seL4_MessageInfo_t tag, void *cookie)
+{
+    struct exchange *exchange = cookie;
+
+    (void)badge;
+    (void)tag;
+    return atomic_fetch_add(&exchange->nr_served, 1) + 1 < NR_SIGNALS ? 0 : hostvm_vm_stop(vm);
+}
+
+static void *signal_again_and_again(void *cookie)
+{
+    struct exchange *exchange = cookie;
+
+    for (unsigned i = 0; i < NR_SIGNALS; i++) {
+        (void)hostvm_notify(&exchange->t->vm, 1);
+        while (atomic_load(&exchange->nr_served) == i) {
+            (void)sched_yield();
+        }
+    }
+    return NULL;
+}
+
+static void test_no_signal_is_lost_while_a_step_ends(void **state)
+{
+    struct testvm *t = *state;
+    struct exchange exchange = {.t = t};
+    pthread_t thread;
+
+    assert_int_equal(vm_register_notification_callback(&t->vm, count_served, &exchange), 0);
+    assert_int_equal(pthread_create(&thread, NULL, signal_again_and_again, &exchange), 0);
+    assert_int_equal(step_to_end(t), 0);
+    assert_int_equal(atomic_load(&exchange.nr_served), NR_SIGNALS);
+    assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
 static void test_an_event_is_served_by_a_step_on_its_thread(void **state)
@@ -967,8 +1047,11 @@ int main(void)
         vm_test(test_a_step_leaves_the_callers_signal_mask_as_it_was),
         vm_test(test_steps_may_come_from_different_threads),
         vm_test(test_without_a_vcpu_events_are_served_and_a_later_vcpu_runs),
+        cmocka_unit_test(test_a_signal_of_the_programs_choice_interrupts_the_guest),
+        cmocka_unit_test(test_a_signal_that_cannot_be_handled_keeps_a_run_from_beginning),
         vm_test(test_a_notification_is_served_by_a_step_on_its_thread),
         vm_test(test_a_notification_before_the_first_step_is_served_by_it),
+        vm_test(test_no_signal_is_lost_while_a_step_ends),
         vm_test(test_an_event_is_served_by_a_step_on_its_thread),
         vm_test(test_events_beyond_one_steps_worth_keep_the_descriptor_readable),
         vm_test(test_an_acknowledged_interrupt_is_served_by_a_step),
