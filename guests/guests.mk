@@ -14,7 +14,7 @@ GUESTS := $(GUEST_NAMES:%=$(GUEST_BUILD)/%)
 GUEST_FLAGS_x86_64 := -m64 -mno-red-zone -fcf-protection=none -fno-jump-tables
 GUEST_FLAGS := -std=gnu11 -O2 -g $(WARNINGS) $(WERROR) -ffreestanding -fno-pic -fno-stack-protector \
     -fno-asynchronous-unwind-tables -mgeneral-regs-only $(GUEST_FLAGS_$(ARCH)) \
-    -Iguests -Iguests/$(ARCH) -MMD -MP
+    -Iguests -Iguests/$(ARCH) -Iinclude -MMD -MP
 GUEST_LINK := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -T guests/$(ARCH)/guest.ld
 
 $(GUEST_BUILD)/obj/%.o: %

@@ -11,27 +11,42 @@
 #include "lib/report.h"
 #include "mmio.h"
 
-static void hypercall(uint16_t port, uint64_t *rax, uint64_t *rbx)
+#include <hostvm/guest_vmcall.h>
+
+/* rbx, rcx, rsi and rdi are the arguments and the results, rax what comes back. */
+static uint64_t hypercall(uint32_t port, uint32_t token, uint64_t args[4])
 {
+    uint64_t rax = token;
+
     if (port != 0) {
-        __asm__ volatile("outl %%eax, %%dx" : "+a"(*rax), "+b"(*rbx) : "d"(port) : "memory");
-    } else {
-        __asm__ volatile("vmcall" : "+a"(*rax), "+b"(*rbx) : : "memory");
+        return hostvm_vmcall(token, args);
     }
+    __asm__ volatile("vmcall"
+                     : "+a"(rax), "+b"(args[0]), "+c"(args[1]), "+S"(args[2]), "+D"(args[3])
+                     :
+                     : "memory");
+    return rax;
+}
+
+static void check_args(const uint64_t args[4], uint64_t rbx)
+{
+    check("rbx", args[0], rbx);
+    check("rcx", args[1], 2);
+    check("rsi", args[2], 3);
+    check("rdi", args[3], 4);
 }
 
 void guest_main(void)
 {
-    uint16_t port = (uint16_t)mmio_read32(GUEST_VMCALL_PORT_AT);
-    uint64_t rax = GUEST_VMCALL_TOKEN;
-    uint64_t rbx = 7;
+    uint32_t port = mmio_read32(GUEST_VMCALL_PORT_AT);
+    uint64_t args[4] = {7, 2, 3, 4};
 
-    hypercall(port, &rax, &rbx);
-    check("rbx, which the handler changed", rbx, 7 + GUEST_VMCALL_ADDEND);
-    check("rax, which it did not", rax, GUEST_VMCALL_TOKEN);
-    rax = GUEST_VMCALL_UNKNOWN;
-    hypercall(port, &rax, &rbx);
-    check("rax behind an unknown token", rax, GUEST_VMCALL_UNKNOWN);
-    check("rbx behind an unknown token", rbx, 7 + GUEST_VMCALL_ADDEND);
+    check("the port", port, port == 0 ? 0 : HOSTVM_VMCALL_PORT);
+    check("rax, which the handler did not change", hypercall(port, GUEST_VMCALL_TOKEN, args),
+          GUEST_VMCALL_TOKEN);
+    check_args(args, 7 + GUEST_VMCALL_ADDEND);
+    check("rax behind an unknown token", hypercall(port, GUEST_VMCALL_UNKNOWN, args),
+          GUEST_VMCALL_UNKNOWN);
+    check_args(args, 7 + GUEST_VMCALL_ADDEND);
     report_end();
 }

@@ -51,6 +51,7 @@ struct kvm_vm {
     struct kvm_host *host;
     int fd; /* -1: not open */
     bool has_irqchip;
+    uint32_t passed_hypercalls; /* a bit per number that exits as KVM_EXIT_HYPERCALL */
     struct kvm_slots slots;
 };
 
@@ -121,6 +122,11 @@ int kvm_vcpu_get_msr(struct kvm_vcpu *vcpu, uint32_t index, uint64_t *ret_value)
 int kvm_vcpu_set_msr(struct kvm_vcpu *vcpu, uint32_t index, uint64_t value);
 int kvm_vcpu_interrupt(struct kvm_vcpu *vcpu, uint8_t vector);
 int kvm_vcpu_translate(struct kvm_vcpu *vcpu, uint64_t linear, uint64_t *ret_gpa);
+/* *ret_is_on: whether hypercalls exit from now on, as KVM_EXIT_XEN; false where this KVM cannot */
+int kvm_vm_intercept_hypercalls(struct kvm_vm *vm, bool *ret_is_on);
+/* the hypercall with this number exits from now on, as KVM_EXIT_HYPERCALL, if KVM has such an exit
+ * for it */
+int kvm_vm_pass_hypercall(struct kvm_vm *vm, uint32_t nr);
 #endif
 
 #endif

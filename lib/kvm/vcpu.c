@@ -76,6 +76,7 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu)
         return -EINTR; /* EAGAIN: the vcpu was woken from its wait for a start-up IPI; nothing has
                           run */
     }
+    vcpu->run->kvm_valid_regs = 0; /* the page may be without them */
     return fail(r, "cannot run vcpu %u: %s", vcpu->id, strerror(-r));
 }
 

@@ -140,3 +140,50 @@ int kvm_vcpu_translate(struct kvm_vcpu *vcpu, uint64_t linear, uint64_t *ret_gpa
     *ret_gpa = translation.physical_address;
     return 0;
 }
+
+/* What a KVM says that knows the request, or the flag, but not what it asks for. */
+static bool is_refusal(int err)
+{
+    return err == EINVAL || err == ENOTTY || err == EOPNOTSUPP || err == EPERM;
+}
+
+int kvm_vm_intercept_hypercalls(struct kvm_vm *vm, bool *ret_is_on)
+{
+    /* KVM intercepts nothing unless an MSR is named, and takes those from 0x40000000 to 0x4fffffff
+     * (arch/x86/kvm/xen.c). This one is Xen's where Hyper-V has the first ones. */
+    struct kvm_xen_hvm_config config = {
+        .flags = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL,
+        .msr = 0x40000200,
+    };
+    int caps = kvm_vm_check_cap(vm, KVM_CAP_XEN_HVM);
+
+    *ret_is_on = false;
+    if ((caps & KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL) == 0) {
+        return 0;
+    }
+    if (ioctl(vm->fd, KVM_XEN_HVM_CONFIG, &config) < 0) {
+        int err = errno;
+        return is_refusal(err) ? 0 : fail(-err, "cannot intercept hypercalls: %s", strerror(err));
+    }
+    *ret_is_on = true;
+    return 0;
+}
+
+int kvm_vm_pass_hypercall(struct kvm_vm *vm, uint32_t nr)
+{
+    uint32_t mask;
+    int r;
+
+    if (nr >= 31) { /* the capability's answer is a positive int with a bit per number */
+        return 0;
+    }
+    mask = 1u << nr;
+    if ((vm->passed_hypercalls & mask) != 0 ||
+        ((uint32_t)kvm_vm_check_cap(vm, KVM_CAP_EXIT_HYPERCALL) & mask) == 0) {
+        return 0;
+    }
+    mask |= vm->passed_hypercalls; /* KVM forgets what it was told before */
+    r = kvm_vm_enable_cap(vm, KVM_CAP_EXIT_HYPERCALL, mask);
+    vm->passed_hypercalls = r < 0 ? vm->passed_hypercalls : mask;
+    return r;
+}

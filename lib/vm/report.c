@@ -12,7 +12,6 @@ static const char *exit_name(uint32_t reason)
         [KVM_EXIT_UNKNOWN] = "unknown",
         [KVM_EXIT_EXCEPTION] = "exception",
         [KVM_EXIT_IO] = "port",
-        [KVM_EXIT_HYPERCALL] = "hypercall",
         [KVM_EXIT_DEBUG] = "debug",
         [KVM_EXIT_HLT] = "halt",
         [KVM_EXIT_MMIO] = "memory",
@@ -30,6 +29,11 @@ static const char *exit_name(uint32_t reason)
 
 static void report_exit(const struct log *log, unsigned age, const struct exit_record *record)
 {
+    if (record->reason == KVM_EXIT_HYPERCALL) {
+        log_at(log, HOSTVM_LOG_ERROR, "  exit -%u: hypercall 0x%llx", age,
+               (unsigned long long)record->data);
+        return;
+    }
     if (record->size == 0) {
         log_at(log, HOSTVM_LOG_ERROR, "  exit -%u: %s", age, exit_name(record->reason));
         return;

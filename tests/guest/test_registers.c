@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "support/inject.h"
+
 static const seL4_VCPUContext numbered = {
     .eax = 0x0101010101010101, .ebx = 0x0202020202020202, .ecx = 0x0303030303030303,
     .edx = 0x0404040404040404, .esi = 0x0505050505050505, .edi = 0x0606060606060606,
@@ -115,6 +117,25 @@ static void test_results_of_32_bits_receive_the_low_half(void **state)
     assert_int_equal(vm_get_vmcs_field(vcpu, 0xdead, &narrow.value), -1);
     assert_int_equal(narrow.value, 0x55667788);
     assert_int_equal(narrow.behind, 42);
+}
+
+GUEST_CODE(set_ebx, "mov $0x1234, %ebx\n" GUEST_EXIT);
+
+static void test_registers_that_could_not_be_read_can_be_read_again(void **state)
+{
+    struct testvm *t = *state;
+    seL4_Word value = 42;
+    int r;
+
+    testvm_boot(t, &set_ebx);
+    testvm_run_to_exit(t);
+    inject_fail_nth(1);
+    r = vm_get_thread_context_reg(t->vcpu, VCPU_CONTEXT_EBX, &value);
+    assert_true(inject_disarm());
+    assert_int_equal(r, -1);
+    assert_reason("cannot read the registers of vcpu 0: Input/output error");
+    assert_int_equal(value, 42);
+    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 0x1234);
 }
 
 /* --- fields --- */
@@ -560,6 +581,7 @@ int main(void)
         vm_test(test_a_register_that_does_not_exist_is_refused),
         vm_test(test_registers_without_an_argument_are_refused),
         vm_test(test_results_of_32_bits_receive_the_low_half),
+        vm_test(test_registers_that_could_not_be_read_can_be_read_again),
         vm_test(test_every_guest_field_reads_back),
         vm_test(test_every_guest_field_reads_back_between_runs),
         vm_test(test_controls_are_remembered),

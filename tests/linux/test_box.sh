@@ -147,7 +147,7 @@ test_kvm() {
         return
     fi
     probe() {
-        box "$work/probe" | sed 's/:.*//'
+        box --icount "$work/probe" | sed 's/:.*//'
         return "${PIPESTATUS[0]}"
     }
     check 'kvm_works_inside' 0 $'kvm works\n' probe

@@ -74,7 +74,7 @@ outside() {
     make_commanded
     # The box starts from this one; a bzImage holds it compressed.
     [ ! -f "${kernel%/*}/vmlinux" ] || vmlinux=(--with "${kernel%/*}/vmlinux:/vmlinux")
-    # QEMU's TCG now and then delivers an interrupt of a nested guest twice. One more try, and it is told.
+    # QEMU's TCG may deliver an interrupt of a nested guest twice. One more try, and it is told.
     attempt > "$work/first" || status=$?
     if [ $status -ne 0 ]; then
         sed 's/^/# first try, failed: /' "$work/first"
@@ -89,7 +89,7 @@ outside() {
 }
 
 attempt() {
-    scripts/box --smp 2 --mem 2048 --timeout 600 --with "$hostvm" --with "$kernel:/vmlinuz" "${vmlinux[@]}" \
+    scripts/box --icount --mem 2048 --timeout 400 --with "$hostvm" --with "$kernel:/vmlinuz" "${vmlinux[@]}" \
         --with "$work/initramfs:/initramfs" --with "$work/commanded:/commanded" \
         -- "$PWD/tests/linux/test_linux.sh" --inside "$hostvm"
 }

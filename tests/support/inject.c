@@ -20,6 +20,7 @@ static atomic_uint fallocate_fails_at;
 static atomic_uint nr_fallocates;
 static atomic_ulong watched_request;
 static atomic_uint nr_watched;
+static inject_ioctl_fn answer_ioctl;
 static atomic_long live_blocks;
 
 void inject_fail_nth(unsigned n)
@@ -57,6 +58,11 @@ void inject_watch_ioctl(unsigned long request)
 unsigned inject_watched_ioctls(void)
 {
     return atomic_load(&nr_watched);
+}
+
+void inject_answer_ioctls(inject_ioctl_fn fn)
+{
+    answer_ioctl = fn;
 }
 
 long inject_live_blocks(void)
@@ -232,6 +238,7 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 {
     va_list args;
     void *arg;
+    int result;
 
     va_start(args, request);
     arg = va_arg(args, void *);
@@ -239,7 +246,18 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
     if (request == atomic_load(&watched_request)) {
         atomic_fetch_add(&nr_watched, 1);
     }
-    return fails(EIO) ? -1 : __real_ioctl(fd, request, arg);
+    if (fails(EIO)) {
+        return -1;
+    }
+    if (answer_ioctl != NULL && answer_ioctl(fd, request, arg, &result)) {
+        return result;
+    }
+    return __real_ioctl(fd, request, arg);
+}
+
+int inject_kernel_ioctl(int fd, unsigned long request, void *arg)
+{
+    return __real_ioctl(fd, request, arg);
 }
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),

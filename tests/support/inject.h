@@ -28,6 +28,16 @@ unsigned inject_count(void);
 void inject_watch_ioctl(unsigned long request);
 unsigned inject_watched_ioctls(void);
 
+/*
+ * Asked for each ioctl that does not fail: true when it has answered, with the result and errno, in
+ * the kernel's place. NULL: the kernel answers all. Not while other threads make ioctls.
+ */
+typedef bool (*inject_ioctl_fn)(int fd, unsigned long request, void *arg, int *ret_result);
+void inject_answer_ioctls(inject_ioctl_fn fn);
+
+/* The kernel's own answer, for such a function. */
+int inject_kernel_ioctl(int fd, unsigned long request, void *arg);
+
 /* Blocks of heap that the code under test has not freed. */
 long inject_live_blocks(void);
 

@@ -2,6 +2,7 @@
 #ifndef ARCH_X86_64_ARCH_STATE_H
 #define ARCH_X86_64_ARCH_STATE_H
 
+#include <hostvm/vmcall.h>
 #include <linux/kvm.h>
 #include <sel4/sel4.h>
 #include <stdbool.h>
@@ -33,6 +34,7 @@ enum { ARCH_NR_BOOT_TABLES = 3 };
 
 struct arch_vm {
     seL4_CPtr boot_tables[ARCH_NR_BOOT_TABLES]; /* frames of our own; seL4_CapNull: none */
+    hostvm_vmcall_mode_t vmcall_mode;
 };
 
 struct arch_vcpu {

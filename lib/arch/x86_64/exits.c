@@ -7,6 +7,9 @@ enum run_verdict arch_handle_exit(vm_vcpu_t *vcpu, const struct kvm_run *run)
     switch (run->exit_reason) {
     case KVM_EXIT_IO:
         return handle_port(vcpu, run);
+    case KVM_EXIT_XEN:
+    case KVM_EXIT_HYPERCALL:
+        return handle_hypercall(vcpu, run);
     case KVM_EXIT_IRQ_WINDOW_OPEN:
     case KVM_EXIT_SET_TPR:
         return RUN_CONTINUE;

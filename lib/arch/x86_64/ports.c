@@ -82,6 +82,26 @@ static int add_handler(vm_io_port_list_t *list, vm_ioport_entry_t entry)
     return 0;
 }
 
+const vm_ioport_interface_t *port_owner(const vm_t *vm, uint16_t port)
+{
+    return find_handler(&vm->arch.ioport_list, port);
+}
+
+int port_claim(vm_t *vm, uint16_t port, vm_ioport_interface_t interface)
+{
+    return add_handler(&vm->arch.ioport_list, (vm_ioport_entry_t){{port, port}, interface});
+}
+
+void port_unclaim(vm_t *vm, uint16_t port)
+{
+    vm_io_port_list_t *list = &vm->arch.ioport_list;
+    int at = index_at_or_after(list, port);
+
+    list->num_ioports--;
+    memmove(&list->ioports[at], &list->ioports[at + 1],
+            (size_t)(list->num_ioports - at) * sizeof(*list->ioports));
+}
+
 int vm_io_port_add_handler(vm_t *vm, vm_ioport_range_t ioport_range,
                            vm_ioport_interface_t ioport_interface)
 {
@@ -211,6 +231,9 @@ static ioport_fault_result_t ask(vm_vcpu_t *vcpu, const vm_ioport_interface_t *h
 
 static enum run_verdict refuse(vm_vcpu_t *vcpu, unsigned port, unsigned size, bool is_in)
 {
+    if (is_hypercall_port(port_owner(vcpu->vm, (uint16_t)port))) {
+        return RUN_REFUSED; /* the reason is there */
+    }
     (void)public_status(
         vcpu->vm, fail(-ECANCELED, "the handler of port 0x%x reported an error for %s of %u bytes",
                        port, is_in ? "a read" : "a write", size));

@@ -26,13 +26,17 @@ static __u64 *word(struct kvm_regs *regs, unsigned i)
 static int fetch_regs(struct hosted_vcpu *hv, struct kvm_regs *regs)
 {
     struct kvm_run *run = hv->kvm.run;
+    int r;
 
     if ((run->kvm_valid_regs & KVM_SYNC_X86_REGS) != 0) {
         *regs = run->s.regs.regs;
         return 0;
     }
-    run->kvm_valid_regs = hv->kvm.vm->host->sync_regs & KVM_SYNC_X86_REGS;
-    return kvm_vcpu_get_regs(&hv->kvm, regs);
+    r = kvm_vcpu_get_regs(&hv->kvm, regs);
+    if (r == 0) { /* else the next one would find a page that no exit has filled */
+        run->kvm_valid_regs = hv->kvm.vm->host->sync_regs & KVM_SYNC_X86_REGS;
+    }
+    return r;
 }
 
 /* What was set since the last entry stays. */
@@ -684,6 +688,8 @@ static uint64_t vmx_reason(const struct exit_record *last)
         return EXIT_REASON_IO_INSTRUCTION;
     case KVM_EXIT_HLT:
         return EXIT_REASON_HLT;
+    case KVM_EXIT_HYPERCALL:
+        return EXIT_REASON_VMCALL;
     case KVM_EXIT_SHUTDOWN:
         return EXIT_REASON_TRIPLE_FAULT;
     default:

@@ -42,5 +42,12 @@ int sregs_load(struct hosted_vcpu *hv);
 
 /* ports.c */
 enum run_verdict handle_port(vm_vcpu_t *vcpu, const struct kvm_run *run);
+const vm_ioport_interface_t *port_owner(const vm_t *vm, uint16_t port); /* NULL: nobody */
+int port_claim(vm_t *vm, uint16_t port, vm_ioport_interface_t interface);
+void port_unclaim(vm_t *vm, uint16_t port); /* which was claimed */
+
+/* vmcall.c */
+enum run_verdict handle_hypercall(vm_vcpu_t *vcpu, const struct kvm_run *run);
+bool is_hypercall_port(const vm_ioport_interface_t *handler); /* NULL: no */
 
 #endif
