@@ -24,6 +24,7 @@ CROSS_arm64 := $(if $(filter arm64,$(HOST_ARCH)),,aarch64-linux-gnu-)
 CROSS_x86_64 := $(if $(filter x86_64,$(HOST_ARCH)),,x86_64-linux-gnu-)
 CROSS := $(CROSS_$(ARCH))
 CC := $(CROSS)gcc
+CXX := $(CROSS)g++
 AR := $(CROSS)ar
 NM := $(CROSS)nm
 OBJCOPY := $(CROSS)objcopy
@@ -34,6 +35,8 @@ WERROR ?=
 CFLAGS ?= -O2 -g
 CPPFLAGS_ALL := -D_GNU_SOURCE -DHOSTVM_VERSION='"$(VERSION)"' -Iinclude
 CFLAGS_ALL := -std=gnu11 $(CFLAGS) $(WARNINGS) $(WERROR) -fPIC -fno-semantic-interposition -pthread -ffunction-sections -fdata-sections
+# No -Wshadow: libsel4vm has a struct and a function vm_run, and in C++ the one hides the other's constructor.
+CXXFLAGS_ALL = -std=c++17 $(filter-out -std=gnu11 -Wmissing-prototypes -Wshadow,$(CFLAGS_ALL))
 LDFLAGS_ALL := -pthread -Wl,--gc-sections $(LDFLAGS)
 ifneq ($(SAN),)
 CFLAGS_ALL += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -52,6 +55,7 @@ VMM_SRC := $(wildcard vmm/*.c vmm/*/*.c)
 UNIT_TESTS := $(patsubst tests/%.c,%,$(wildcard tests/unit/test_*.c))
 GUEST_TESTS := $(patsubst tests/%.c,%,$(wildcard tests/guest/test_*.c))
 EXAMPLES := $(patsubst tests/%.c,%,$(wildcard tests/examples/*.c))
+EXAMPLES_CXX := $(patsubst tests/%.cpp,%_cpp,$(wildcard tests/examples/*.cpp))
 BENCHES := $(patsubst tests/%.c,%,$(wildcard tests/bench/*.c))
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 
@@ -88,6 +92,11 @@ $(B)/%.o: %.c $(B)/flags
 	$(call say,CC)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CPPFLAGS_ROOM) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(B)/%_cpp.o: %.cpp $(B)/flags
+	$(call say,CXX)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(CPPFLAGS_ALL) $(CPPFLAGS_ROOM) $(CPPFLAGS) $(CXXFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # --- the library ---
 
@@ -157,8 +166,15 @@ $(EXAMPLES:%=$(B)/tests/%) $(BENCHES:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
 	$(call say,LD)
 	$(Q)$(CC) $(STATIC) -o $@ $^ $(LDFLAGS_ALL)
 
+$(EXAMPLES_CXX:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
+	$(call say,LD)
+	$(Q)$(CXX) $(STATIC) -o $@ $^ $(LDFLAGS_ALL)
+
 .PHONY: test-programs
-test-programs: $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%) $(EXAMPLES:%=$(B)/tests/%) ## the test programs, not run
+test-programs: $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%) examples ## the test programs, not run
+
+.PHONY: examples
+examples: $(EXAMPLES:%=$(B)/tests/%) $(EXAMPLES_CXX:%=$(B)/tests/%) ## the programs of tests/examples
 
 .PHONY: unit
 unit: test-programs guests ## run the unit tests and those on this machine's KVM, as built (SAN=... for sanitizers)
@@ -203,17 +219,32 @@ bench-programs: $(BENCHES:%=$(B)/tests/%)
 deps: ## install what building needs
 	$(Q)scripts/deps build
 
+# Installed files are everybody's to read, whatever the umask of who installs or checked out.
+INSTALL_BIN := $(DESTDIR)$(PREFIX)/bin
+INSTALL_LIB := $(DESTDIR)$(PREFIX)/lib
+INSTALL_INCLUDE := $(DESTDIR)$(PREFIX)/include/hostvm
+INSTALL_MAN := $(DESTDIR)$(PREFIX)/share/man/man1
+HEADERS := $(patsubst include/%,%,$(shell find include -name '*.h'))
+
 .PHONY: install
 install: all ## into DESTDIR and PREFIX
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/hostvm $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 755 $(B)/hostvm $(DESTDIR)$(PREFIX)/bin/hostvm
-	install -m 644 $(B)/libhostvm.a $(DESTDIR)$(PREFIX)/lib/libhostvm.a
-	install -m 755 $(B)/libhostvm.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/
-	ln -sf libhostvm.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libhostvm.so.$(SO_MAJOR)
-	ln -sf libhostvm.so.$(SO_MAJOR) $(DESTDIR)$(PREFIX)/lib/libhostvm.so
-	cp -r include/. $(DESTDIR)$(PREFIX)/include/hostvm/
-	install -m 644 vmm/hostvm.1 $(DESTDIR)$(PREFIX)/share/man/man1/hostvm.1
-	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/hostvm.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/hostvm.pc
+	install -d '$(INSTALL_BIN)' '$(INSTALL_LIB)/pkgconfig' '$(INSTALL_MAN)'
+	install -m 755 $(B)/hostvm '$(INSTALL_BIN)/hostvm'
+	install -m 644 $(B)/libhostvm.a '$(INSTALL_LIB)/libhostvm.a'
+	install -m 755 $(B)/libhostvm.so.$(VERSION) '$(INSTALL_LIB)/libhostvm.so.$(VERSION)'
+	ln -sf libhostvm.so.$(VERSION) '$(INSTALL_LIB)/libhostvm.so.$(SO_MAJOR)'
+	ln -sf libhostvm.so.$(SO_MAJOR) '$(INSTALL_LIB)/libhostvm.so'
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/hostvm.pc.in | install -m 644 /dev/stdin '$(INSTALL_LIB)/pkgconfig/hostvm.pc'
+	rm -rf '$(INSTALL_INCLUDE)'
+	for h in $(HEADERS); do install -D -m 644 "include/$$h" "$(INSTALL_INCLUDE)/$$h" || exit; done
+	install -m 644 vmm/hostvm.1 '$(INSTALL_MAN)/hostvm.1'
+
+.PHONY: uninstall
+uninstall: ## what install put into DESTDIR and PREFIX
+	rm -f '$(INSTALL_BIN)/hostvm' '$(INSTALL_LIB)/libhostvm.a' '$(INSTALL_LIB)/libhostvm.so' \
+		'$(INSTALL_LIB)/libhostvm.so.$(SO_MAJOR)' '$(INSTALL_LIB)/libhostvm.so.$(VERSION)' \
+		'$(INSTALL_LIB)/pkgconfig/hostvm.pc' '$(INSTALL_MAN)/hostvm.1'
+	rm -rf '$(INSTALL_INCLUDE)'
 
 compile_commands.json: Makefile ## for editors
 	$(Q)command -v bear > /dev/null && bear -- $(MAKE) -B all || echo 'bear is not installed'
@@ -226,4 +257,5 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r t d; do printf '  %-16s %s\n' "$$t" "$$d"; done
 
--include $(LIB_OBJ:.o=.d) $(VMM_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(UNIT_TESTS:%=$(B)/tests/%.d) $(GUEST_TESTS:%=$(B)/tests/%.d)
+-include $(LIB_OBJ:.o=.d) $(VMM_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(UNIT_TESTS:%=$(B)/tests/%.d) $(GUEST_TESTS:%=$(B)/tests/%.d) \
+	$(EXAMPLES:%=$(B)/tests/%.d) $(EXAMPLES_CXX:%=$(B)/tests/%.d)

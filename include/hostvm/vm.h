@@ -9,7 +9,7 @@ extern "C" {
 #endif
 
 /**
- * Why the last vm_run of a VM returned.
+ * Why the last vm_run of a VM returned. A run by steps (hostvm/events.h) counts as one vm_run.
  */
 typedef enum hostvm_vm_end {
     HOSTVM_END_NONE,     /* vm_run has not returned yet */
@@ -33,7 +33,7 @@ typedef enum hostvm_vm_end {
  * VM, not while another thread is in vm_run.
  *
  * @param vm  a VM that vm_init was called for; one whose vm_init failed is accepted, too
- * @return 0; -1 when vm is NULL or when called from one of the VM's own callbacks
+ * @return 0; -1 when vm is NULL, or when called from one of the VM's own callbacks or during a step
  */
 int hostvm_vm_destroy(vm_t *vm);
 

@@ -177,6 +177,10 @@ struct vm {
  * (hostvm_env_config_t.kick_signal) gets a handler that does nothing set for it, and exits that
  * cost some 200 instructions less, because KVM need not exchange the thread's signal mask.
  *
+ * A program that has an event loop of its own runs the VM by steps instead (hostvm/events.h). What
+ * these headers say of vm_run's thread then holds for the thread that steps, and every vcpu has a
+ * thread of its own, also the only one.
+ *
  * @return 0 when the VM was stopped (hostvm_vm_stop) or the guest powered off or asked for a reset
  * through its firmware interface; -1 on every error, with vm->run.exit_reason ==
  * VM_GUEST_ERROR_EXIT. hostvm_vm_end (hostvm/vm.h) tells which.
@@ -184,7 +188,7 @@ struct vm {
 int vm_run(vm_t *vm);
 
 /**
- * Brings a vcpu online. Before vm_run, or from a callback while the VM runs.
+ * Brings a vcpu online. Before vm_run, or from a callback while the VM runs, or between steps.
  *
  * @return 0, also when it is online already; -1 when vcpu is NULL or KVM refuses another vcpu
  */

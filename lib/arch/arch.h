@@ -86,7 +86,8 @@ struct event;
 
 /* Descriptors that the event loop watches. Guarded by the VM's lock. */
 struct event_set {
-    int epoll_fd; /* -1 until the first one */
+    int epoll_fd;     /* -1 until the first one */
+    bool has_wake_fd; /* it watches wake_fd, too: hostvm_vm_fd was asked for */
     struct event *list;
 };
 
@@ -139,8 +140,10 @@ struct hosted_vm {
      */
     pthread_mutex_t lock;
 
-    /* run.c, events.c */
+    /* run.c, step.c, events.c */
     bool is_in_run;
+    bool is_stepped;        /* the run is the caller's, by steps */
+    atomic_bool is_in_step; /* somebody is in one */
     int kick_signal;
     bool has_kick_handler; /* the program gave us the signal: no mask to exchange at every entry */
     hostvm_vm_end_t end;
@@ -149,7 +152,8 @@ struct hosted_vm {
     atomic_uint requests;         /* of enum run_request */
     atomic_uint nr_kickers;       /* threads about to interrupt a vcpu */
     pthread_cond_t resumed;       /* threads of halted vcpus sleep here */
-    atomic_bool is_waiting; /* the event loop sleeps, or is about to, until wake_fd is signalled */
+    atomic_bool is_waiting; /* the event loop sleeps, or is about to, until wake_fd is signalled;
+                               between steps it is the caller's that does */
     int wake_fd;
     struct ntfn *ntfn; /* the endpoint, or NULL */
     atomic_bool has_direct_notification;

@@ -384,9 +384,8 @@ int hostvm_vm_destroy(vm_t *vm)
     if (vm->hosted == NULL) { /* vm_init failed, or it is destroyed already */
         return 0;
     }
-    if (vm->hosted->is_in_run) {
-        return public_status(vm,
-                             fail(-EBUSY, "cannot destroy a VM that is in vm_run: stop it first"));
+    if (vm->hosted->is_in_run && step_abandon(vm) < 0) {
+        return public_status(vm, -EBUSY);
     }
     env = vm->hosted->env;
     disconnect_endpoint(vm);

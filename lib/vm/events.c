@@ -124,6 +124,13 @@ void events_fini(struct hosted_vm *hosted)
     io_close(&set->epoll_fd);
 }
 
+static void drain(int fd)
+{
+    uint64_t count;
+
+    (void)!read(fd, &count, sizeof(count)); /* nothing there is fine as well */
+}
+
 /* One at a time: a callback may remove any of the others. */
 int events_dispatch(vm_t *vm)
 {
@@ -137,6 +144,10 @@ int events_dispatch(vm_t *vm)
         if (epoll_wait(set->epoll_fd, &ready, 1, 0) != 1) {
             break;
         }
+        if (ready.data.fd == vm->hosted->wake_fd) {
+            drain(ready.data.fd); /* what it was signalled for is among the requests */
+            continue;
+        }
         event = *find_event(set, ready.data.fd);
         r = event == NULL ? 0 : event->fn(vm, event->fd, event->cookie);
         if (r != 0) {
@@ -144,13 +155,6 @@ int events_dispatch(vm_t *vm)
         }
     }
     return 0;
-}
-
-static void drain(int fd)
-{
-    uint64_t count;
-
-    (void)!read(fd, &count, sizeof(count)); /* nothing there is fine as well */
 }
 
 void events_wait(struct hosted_vm *hosted)
@@ -170,6 +174,39 @@ void events_wait(struct hosted_vm *hosted)
     drain(hosted->wake_fd);
     if (fds[1].revents != 0) {
         atomic_fetch_or(&hosted->requests, REQUEST_EVENTS);
+    }
+}
+
+/* --- the caller's own loop: one descriptor that is ready when a wait here would be over --- */
+
+int events_fd(struct hosted_vm *hosted)
+{
+    struct event_set *set = &hosted->events;
+    struct epoll_event watch = {.events = EPOLLIN, .data.fd = hosted->wake_fd};
+    int r = ensure_epoll(set);
+
+    if (r < 0 || set->has_wake_fd) {
+        return r < 0 ? r : set->epoll_fd;
+    }
+    if (epoll_ctl(set->epoll_fd, EPOLL_CTL_ADD, hosted->wake_fd, &watch) < 0) {
+        r = -errno;
+        return fail(r, "cannot watch a VM's requests: %s", strerror(-r));
+    }
+    set->has_wake_fd = true;
+    return set->epoll_fd;
+}
+
+void events_begin_step(struct hosted_vm *hosted)
+{
+    atomic_store(&hosted->is_waiting, false);
+    drain(hosted->wake_fd);
+}
+
+void events_end_step(struct hosted_vm *hosted)
+{
+    atomic_store(&hosted->is_waiting, true);
+    if (atomic_load(&hosted->requests) != 0) {
+        (void)eventfd_write(hosted->wake_fd, 1);
     }
 }
 

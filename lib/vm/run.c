@@ -61,6 +61,12 @@ static void drain_kicks(const struct hosted_vm *hosted)
     }
 }
 
+/* KVM reads it at every entry; a kick may write it while the vcpu's own thread does. */
+static void set_immediate_exit(struct hosted_vcpu *hv, uint8_t value)
+{
+    __atomic_store_n(&hv->kvm.run->immediate_exit, value, __ATOMIC_RELAXED);
+}
+
 /*
  * is_in_guest is set before the last look at requests, and a request is made before the look at
  * is_in_guest: one of the two sees the other. nr_kickers keeps the thread from ending between the
@@ -70,7 +76,7 @@ static void kick(struct hosted_vm *hosted, struct hosted_vcpu *hv)
 {
     atomic_fetch_add(&hosted->nr_kickers, 1);
     if (atomic_load(&hv->is_in_guest)) {
-        hv->kvm.run->immediate_exit = 1;
+        set_immediate_exit(hv, 1);
         (void)pthread_kill(hv->thread, hosted->kick_signal); /* the thread is alive: see above */
     }
     atomic_fetch_sub(&hosted->nr_kickers, 1);
@@ -162,7 +168,7 @@ static int finish_access(struct hosted_vcpu *hv)
 {
     int r;
 
-    hv->kvm.run->immediate_exit = 1;
+    set_immediate_exit(hv, 1);
     r = kvm_vcpu_run(&hv->kvm);
     arch_vcpu_exited(&hv->arch);
     if (r == -EINTR) {
@@ -209,7 +215,7 @@ static int enter_guest(vm_vcpu_t *vcpu)
         hv->has_unseen_exit = false;
         return 0;
     }
-    hv->kvm.run->immediate_exit = 0;
+    set_immediate_exit(hv, 0);
     atomic_store(&hv->is_in_guest, true);
     if ((atomic_load(&hosted->requests) & hv->request_mask) != 0) {
         atomic_store(&hv->is_in_guest, false);
@@ -239,6 +245,22 @@ static enum run_verdict step(vm_vcpu_t *vcpu)
     }
     log_at(vcpu->vm->hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
     return RUN_HOST_FAILED;
+}
+
+static bool is_rousable(const struct hosted_vcpu *hv)
+{
+    return hv->is_halted && hv->arch.is_dirty;
+}
+
+/* What a callback has set, an interrupt say, may wake a halted vcpu. */
+static int rouse(vm_vcpu_t *vcpu)
+{
+    int r = is_rousable(vcpu->hosted) ? flush_registers(vcpu) : 0;
+
+    if (r < 0) {
+        log_at(vcpu->vm->hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
+    }
+    return r;
 }
 
 /* From now on this thread is the one that runs the vcpu. */
@@ -359,10 +381,7 @@ static enum run_verdict run_or_wait(vm_t *vm, vm_vcpu_t *vcpu)
 {
     enum run_verdict verdict;
 
-    /* What a callback has set, an interrupt say, may wake the vcpu. */
-    if (vcpu != NULL && vcpu->hosted->is_halted && vcpu->hosted->arch.is_dirty &&
-        flush_registers(vcpu) < 0) {
-        log_at(vm->hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
+    if (vcpu != NULL && rouse(vcpu) < 0) {
         return RUN_HOST_FAILED;
     }
     if (vcpu == NULL || vcpu->hosted->is_halted) {
@@ -422,7 +441,7 @@ static enum run_verdict run_inline(vm_t *vm)
 
 /* --- a thread for each vcpu --- */
 
-static void end_run(struct hosted_vm *hosted, enum run_verdict verdict)
+void run_end(struct hosted_vm *hosted, enum run_verdict verdict)
 {
     if (hosted->verdict == RUN_CONTINUE) {
         hosted->verdict = verdict;
@@ -432,19 +451,43 @@ static void end_run(struct hosted_vm *hosted, enum run_verdict verdict)
     (void)pthread_cond_broadcast(&hosted->resumed);
 }
 
+/* The VM of which this thread runs a vcpu, and nothing else. */
+static _Thread_local const vm_t *own_vm;
+
+bool run_is_own_thread(const vm_t *vm)
+{
+    return own_vm == vm;
+}
+
+/* Their threads sleep, and a callback on another one may have set what wakes them. */
+static void wake_rousable(struct hosted_vm *hosted)
+{
+    for (unsigned i = 0; i < hosted->vm->num_vcpus; i++) {
+        if (is_rousable(hosted->vm->vcpus[i]->hosted)) {
+            (void)pthread_cond_broadcast(&hosted->resumed);
+            return;
+        }
+    }
+}
+
 static void *run_vcpu(void *arg)
 {
     vm_vcpu_t *vcpu = arg;
     struct hosted_vm *hosted = vcpu->vm->hosted;
 
+    own_vm = vcpu->vm;
     vm_enter(vcpu->vm);
     if (attach(vcpu, REQUEST_STOP | REQUEST_END) < 0) {
         log_at(hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
-        end_run(hosted, RUN_HOST_FAILED);
+        run_end(hosted, RUN_HOST_FAILED);
     }
     while (hosted->verdict == RUN_CONTINUE) {
         enum run_verdict verdict;
 
+        if (rouse(vcpu) < 0) {
+            run_end(hosted, RUN_HOST_FAILED);
+            continue;
+        }
         /* A stop is the event loop's to take; until it has, the guest does not go on. */
         if (vcpu->hosted->is_halted || (atomic_load(&hosted->requests) & REQUEST_STOP) != 0) {
             (void)pthread_cond_wait(&hosted->resumed, &hosted->lock);
@@ -454,8 +497,9 @@ static void *run_vcpu(void *arg)
         if (verdict == RUN_HALTED) {
             vcpu->hosted->is_halted = true;
         } else if (verdict != RUN_CONTINUE) {
-            end_run(hosted, verdict);
+            run_end(hosted, verdict);
         }
+        wake_rousable(hosted);
     }
     vm_leave(vcpu->vm);
     await_kickers(hosted);
@@ -486,43 +530,64 @@ static void join_threads(vm_t *vm)
         struct hosted_vcpu *hv = vm->vcpus[i]->hosted;
 
         if (hv->has_thread) {
+            pthread_t thread = hv->thread; /* which a thread that has just begun writes again */
+
             vm_leave(vm);
-            (void)pthread_join(hv->thread, NULL);
+            (void)pthread_join(thread, NULL);
             vm_enter(vm);
             hv->has_thread = false;
         }
     }
 }
 
-static enum run_verdict run_on_threads(vm_t *vm)
+void run_begin_threads(struct hosted_vm *hosted)
+{
+    hosted->verdict = RUN_CONTINUE;
+}
+
+void run_serve(vm_t *vm)
 {
     struct hosted_vm *hosted = vm->hosted;
     enum run_verdict verdict;
     sigset_t all;
     sigset_t old;
+    int r;
 
-    hosted->verdict = RUN_CONTINUE;
     sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the program's own threads */
+    r = start_threads(vm);
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (r < 0) {
+        log_at(hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
+        run_end(hosted, RUN_HOST_FAILED);
+        return;
+    }
+    verdict = serve_requests(vm);
+    if (verdict != RUN_CONTINUE) {
+        run_end(hosted, verdict);
+    }
+    wake_rousable(hosted);
+}
+
+enum run_verdict run_end_threads(vm_t *vm)
+{
+    join_threads(vm);
+    atomic_fetch_and(&vm->hosted->requests, ~(unsigned)REQUEST_END);
+    return vm->hosted->verdict;
+}
+
+static enum run_verdict run_on_threads(vm_t *vm)
+{
+    struct hosted_vm *hosted = vm->hosted;
+
+    run_begin_threads(hosted);
     while (hosted->verdict == RUN_CONTINUE) {
-        (void)pthread_sigmask(SIG_SETMASK, &all,
-                              &old); /* signals are for the program's own threads */
-        int r = start_threads(vm);
-        (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-        if (r < 0) {
-            log_at(hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
-            end_run(hosted, RUN_HOST_FAILED);
-            break;
-        }
-        verdict = serve_requests(vm);
-        if (verdict != RUN_CONTINUE) {
-            end_run(hosted, verdict);
-        } else if (hosted->verdict == RUN_CONTINUE) {
+        run_serve(vm);
+        if (hosted->verdict == RUN_CONTINUE) {
             events_wait(hosted);
         }
     }
-    join_threads(vm);
-    atomic_fetch_and(&hosted->requests, ~(unsigned)REQUEST_END);
-    return hosted->verdict;
+    return run_end_threads(vm);
 }
 
 /* --- a run --- */
@@ -578,32 +643,45 @@ static bool is_clean(hostvm_vm_end_t end)
     return end == HOSTVM_END_STOPPED || end == HOSTVM_END_POWEROFF || end == HOSTVM_END_RESET;
 }
 
-static int run_to_end(vm_t *vm)
+int run_begin(vm_t *vm)
 {
     struct hosted_vm *hosted = vm->hosted;
-    sigset_t old;
+    int r = prepare_kicks(hosted);
 
-    hosted->is_in_run = true;
-    hosted->end = HOSTVM_END_NONE;
+    hosted->end = r == 0 ? HOSTVM_END_NONE : HOSTVM_END_HOST;
     hosted->end_reason[0] = '\0';
     vm->run.exit_reason = VM_GUEST_ERROR_EXIT;
-    if (public_status(vm, prepare_kicks(hosted)) != 0) {
-        hosted->end = HOSTVM_END_HOST;
-        hosted->is_in_run = false;
-        return -1;
-    }
-    (void)pthread_sigmask(SIG_BLOCK, NULL, &old);
-    hosted->end = end_of(run(vm));
+    hosted->is_in_run = r == 0;
+    return public_status(vm, r);
+}
+
+int run_finish(vm_t *vm, enum run_verdict verdict)
+{
+    struct hosted_vm *hosted = vm->hosted;
+
+    hosted->end = end_of(verdict);
     settle(vm);
     await_kickers(hosted);
     drain_kicks(hosted);
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
     hosted->is_in_run = false;
     if (!is_clean(hosted->end)) {
         return hosted->end_reason[0] == '\0' ? -1 : fail_text(-1, hosted->end_reason);
     }
     vm->run.exit_reason = VM_GUEST_UNKNOWN_EXIT;
     return 0;
+}
+
+static int run_to_end(vm_t *vm)
+{
+    sigset_t old;
+    int r = run_begin(vm);
+
+    if (r == 0) {
+        (void)pthread_sigmask(SIG_BLOCK, NULL, &old);
+        r = run_finish(vm, run(vm));
+        (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    }
+    return r;
 }
 
 int vm_run(vm_t *vm)

@@ -80,6 +80,16 @@ void vm_wake(struct hosted_vm *hosted,
 void vcpus_leave_guest(
     struct hosted_vm *hosted); /* returns when none but the caller's can run guest code */
 void vcpu_close(vm_vcpu_t *vcpu);
+int run_begin(vm_t *vm);                                          /* 0; -1 after it said why */
+int run_finish(vm_t *vm, enum run_verdict verdict);               /* what vm_run returns */
+void run_end(struct hosted_vm *hosted, enum run_verdict verdict); /* the first one counts */
+bool run_is_own_thread(const vm_t *vm); /* the caller is a thread that runs a vcpu */
+void run_begin_threads(struct hosted_vm *hosted);
+void run_serve(vm_t *vm); /* a thread for who came online; what waits to be served; no waiting */
+enum run_verdict run_end_threads(vm_t *vm); /* releases the VM lock meanwhile */
+
+/* step.c */
+int step_abandon(vm_t *vm); /* without the VM lock; ends a run by steps; -EBUSY: one is under way */
 
 /* events.c */
 int events_add(vm_t *vm, int fd, hostvm_event_fn fn, void *cookie);
@@ -87,6 +97,9 @@ void events_fini(struct hosted_vm *hosted);
 int events_dispatch(vm_t *vm); /* what is ready now; nonzero: a callback ends the run */
 void events_wait(
     struct hosted_vm *hosted); /* until a request or an event; releases the VM lock meanwhile */
+int events_fd(struct hosted_vm *hosted); /* readable when events_wait would not wait */
+void events_begin_step(struct hosted_vm *hosted);
+void events_end_step(struct hosted_vm *hosted); /* from now on requests make it readable */
 int poller_ensure(struct hosted_vm *hosted);
 void poller_end(struct hosted_vm *hosted); /* releases the VM lock meanwhile */
 

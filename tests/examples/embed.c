@@ -41,8 +41,7 @@ int main(void)
     vm_t vm;
 
     if (hostvm_env_create(&env, NULL) != 0 ||
-        vm_init(&vm, &env.vka, &env.simple, env.vspace, &env.io_ops, env.endpoint, "example") !=
-            0 ||
+        vm_init(&vm, &env.vka, &env.simple, env.vspace, &env.io_ops, env.endpoint, "vm") != 0 ||
         (vcpu = vm_create_vcpu(&vm, 0)) == NULL ||
         vm_ram_register_at(&vm, 0, 1 << 20, false) != 0 ||
         vm_reserve_memory_at(&vm, 0x200000, 4096, doubler, &value) == NULL) {

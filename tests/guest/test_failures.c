@@ -4,6 +4,7 @@
  */
 #include "support/vm.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -310,6 +311,58 @@ static void check_memory(struct scene *scene)
 static void test_a_run_of_two_vcpus_that_the_host_refuses_can_be_tried_again(void **state)
 {
     const struct operation op = {boot_second, run, check_host_failed, check_memory, NULL};
+
+    (void)state;
+    fail_each(&op);
+}
+
+/* --- running by steps --- */
+
+static int step_to_end(struct scene *scene)
+{
+    struct pollfd poll_fd = {.events = POLLIN};
+    int r = -1;
+
+    poll_fd.fd = hostvm_vm_fd(&scene->t->vm);
+    watchdog_begin(&scene->t->vm);
+    while (poll_fd.fd >= 0 && (r = hostvm_vm_step(&scene->t->vm)) == 1) {
+        (void)poll(&poll_fd, 1, -1);
+    }
+    watchdog_end();
+    return r;
+}
+
+static void check_not_running(struct scene *scene)
+{
+    hostvm_vm_end_t end = hostvm_vm_end(&scene->t->vm);
+
+    assert_true(end == HOSTVM_END_HOST || end == HOSTVM_END_NONE); /* none: no descriptor */
+    assert_int_equal(scene->t->nr_exits, 0);
+}
+
+static void test_steps_that_the_host_refuses_can_be_tried_again(void **state)
+{
+    const struct operation plain = {boot_and_start, step_to_end, check_not_running,
+                                    check_has_exited, NULL};
+    const struct operation event = {boot_with_event, step_to_end, check_not_running,
+                                    check_has_exited, close_fd};
+
+    (void)state;
+    fail_each(&plain);
+    fail_each(&event);
+}
+
+static void check_host_failed_at_last(struct scene *scene)
+{
+    hostvm_vm_end_t end = hostvm_vm_end(&scene->t->vm);
+
+    assert_true(end == HOSTVM_END_HOST || end == HOSTVM_END_NONE);
+}
+
+static void test_steps_of_two_vcpus_that_the_host_refuses_can_be_tried_again(void **state)
+{
+    const struct operation op = {boot_second, step_to_end, check_host_failed_at_last, check_memory,
+                                 NULL};
 
     (void)state;
     fail_each(&op);
@@ -691,6 +744,8 @@ int main(void)
         cmocka_unit_test(test_a_run_that_the_host_refuses_can_be_tried_again),
         cmocka_unit_test(test_a_run_with_events_that_the_host_refuses_can_be_tried_again),
         cmocka_unit_test(test_a_run_of_two_vcpus_that_the_host_refuses_can_be_tried_again),
+        cmocka_unit_test(test_steps_that_the_host_refuses_can_be_tried_again),
+        cmocka_unit_test(test_steps_of_two_vcpus_that_the_host_refuses_can_be_tried_again),
         cmocka_unit_test(test_vm_reserve_memory_at_fails_whole),
         cmocka_unit_test(test_anonymous_calls_fail_whole),
         cmocka_unit_test(test_vm_map_reservation_fails_whole),

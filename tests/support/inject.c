@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/types.h>
 
@@ -102,6 +103,7 @@ int __real_fallocate(int fd, int mode, off_t offset, off_t size);
 int __real_memfd_create(const char *name, unsigned flags);
 int __real_eventfd(unsigned value, int flags);
 int __real_epoll_create1(int flags);
+int __real_epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event);
 int __real_fcntl(int fd, int cmd, ...);
 int __real_ioctl(int fd, unsigned long request, ...);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
@@ -120,6 +122,7 @@ int __wrap_fallocate(int fd, int mode, off_t offset, off_t size);
 int __wrap_memfd_create(const char *name, unsigned flags);
 int __wrap_eventfd(unsigned value, int flags);
 int __wrap_epoll_create1(int flags);
+int __wrap_epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event);
 int __wrap_fcntl(int fd, int cmd, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
@@ -212,6 +215,12 @@ int __wrap_eventfd(unsigned value, int flags)
 int __wrap_epoll_create1(int flags)
 {
     return fails(EMFILE) ? -1 : __real_epoll_create1(flags);
+}
+
+/* What is watched can always be watched no longer. */
+int __wrap_epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event)
+{
+    return op == EPOLL_CTL_ADD && fails(ENOSPC) ? -1 : __real_epoll_ctl(epoll_fd, op, fd, event);
 }
 
 int __wrap_fcntl(int fd, int cmd, ...)

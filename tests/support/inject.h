@@ -7,8 +7,9 @@
 /*
  * Link with @tests/support/inject.flags, which leads the calls of the code under test here. Each of
  * malloc, calloc, realloc, strdup, posix_memalign, mmap, mprotect, ftruncate, memfd_create,
- * eventfd, epoll_create1, fcntl, ioctl and pthread_create counts as one call. fallocate has a count
- * of its own: where it fails, giving memory back, the caller has nobody to tell.
+ * eventfd, epoll_create1, epoll_ctl (adding), fcntl, ioctl and pthread_create counts as one call.
+ * fallocate has a count of its own: where it fails, giving memory back, the caller has nobody to
+ * tell.
  */
 
 /* The n-th call from now on fails, n = 1, 2, ...; those before and behind it work. */
