@@ -20,6 +20,8 @@ static atomic_uint nr_fallocates;
 static atomic_ulong watched_request;
 static atomic_uint nr_watched;
 static atomic_long live_blocks;
+static _Atomic inject_open_fn open_answer;
+static _Atomic inject_ioctl_fn ioctl_answer;
 
 void inject_fail_nth(unsigned n)
 {
@@ -56,6 +58,12 @@ void inject_watch_ioctl(unsigned long request)
 unsigned inject_watched_ioctls(void)
 {
     return atomic_load(&nr_watched);
+}
+
+void inject_answer(inject_open_fn open_fn, inject_ioctl_fn ioctl_fn)
+{
+    atomic_store(&open_answer, open_fn);
+    atomic_store(&ioctl_answer, ioctl_fn);
 }
 
 long inject_live_blocks(void)
@@ -96,6 +104,7 @@ int __real_fallocate(int fd, int mode, off_t offset, off_t size);
 int __real_memfd_create(const char *name, unsigned flags);
 int __real_eventfd(unsigned value, int flags);
 int __real_epoll_create1(int flags);
+int __real_open(const char *path, int flags, ...);
 int __real_fcntl(int fd, int cmd, ...);
 int __real_ioctl(int fd, unsigned long request, ...);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
@@ -114,6 +123,7 @@ int __wrap_fallocate(int fd, int mode, off_t offset, off_t size);
 int __wrap_memfd_create(const char *name, unsigned flags);
 int __wrap_eventfd(unsigned value, int flags);
 int __wrap_epoll_create1(int flags);
+int __wrap_open(const char *path, int flags, ...);
 int __wrap_fcntl(int fd, int cmd, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
@@ -208,6 +218,24 @@ int __wrap_epoll_create1(int flags)
     return fails(EMFILE) ? -1 : __real_epoll_create1(flags);
 }
 
+int __wrap_open(const char *path, int flags, ...)
+{
+    inject_open_fn answer = atomic_load(&open_answer);
+    unsigned mode = 0;
+    va_list args;
+    int fd;
+
+    if (answer != NULL && answer(path, &fd)) {
+        return fd;
+    }
+    if ((flags & (O_CREAT | O_TMPFILE)) != 0) {
+        va_start(args, flags);
+        mode = va_arg(args, unsigned);
+        va_end(args);
+    }
+    return __real_open(path, flags, mode);
+}
+
 int __wrap_fcntl(int fd, int cmd, ...)
 {
     va_list args;
@@ -221,6 +249,7 @@ int __wrap_fcntl(int fd, int cmd, ...)
 
 int __wrap_ioctl(int fd, unsigned long request, ...)
 {
+    inject_ioctl_fn answer = atomic_load(&ioctl_answer);
     va_list args;
     void *arg;
 
@@ -230,7 +259,10 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
     if (request == atomic_load(&watched_request)) {
         atomic_fetch_add(&nr_watched, 1);
     }
-    return fails(EIO) ? -1 : __real_ioctl(fd, request, arg);
+    if (fails(EIO)) {
+        return -1;
+    }
+    return answer != NULL ? answer(fd, request, arg) : __real_ioctl(fd, request, arg);
 }
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),

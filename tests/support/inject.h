@@ -27,6 +27,14 @@ unsigned inject_count(void);
 void inject_watch_ioctl(unsigned long request);
 unsigned inject_watched_ioctls(void);
 
+/*
+ * Has open and ioctl answered by these instead of the system; NULL: by the system again. open_fn
+ * leaves paths that are not its own to the system by returning false; ioctl_fn gets every call.
+ */
+typedef bool (*inject_open_fn)(const char *path, int *ret_fd);
+typedef int (*inject_ioctl_fn)(int fd, unsigned long request, void *arg);
+void inject_answer(inject_open_fn open_fn, inject_ioctl_fn ioctl_fn);
+
 /* Blocks of heap that the code under test has not freed. */
 long inject_live_blocks(void);
 
