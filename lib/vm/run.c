@@ -61,6 +61,13 @@ static void drain_kicks(const struct hosted_vm *hosted)
     }
 }
 
+/* Kickers write it, too: KVM's structure has plain bytes, so the access is made atomic here.
+ * is_in_guest orders it. */
+static void set_immediate_exit(struct hosted_vcpu *hv, uint8_t value)
+{
+    __atomic_store_n(&hv->kvm.run->immediate_exit, value, __ATOMIC_RELAXED);
+}
+
 /*
  * is_in_guest is set before the last look at requests, and a request is made before the look at
  * is_in_guest: one of the two sees the other. nr_kickers keeps the thread from ending between the
@@ -70,7 +77,7 @@ static void kick(struct hosted_vm *hosted, struct hosted_vcpu *hv)
 {
     atomic_fetch_add(&hosted->nr_kickers, 1);
     if (atomic_load(&hv->is_in_guest)) {
-        hv->kvm.run->immediate_exit = 1;
+        set_immediate_exit(hv, 1);
         (void)pthread_kill(hv->thread, hosted->kick_signal); /* the thread is alive: see above */
     }
     atomic_fetch_sub(&hosted->nr_kickers, 1);
@@ -159,7 +166,7 @@ static int finish_access(struct hosted_vcpu *hv)
 {
     int r;
 
-    hv->kvm.run->immediate_exit = 1;
+    set_immediate_exit(hv, 1);
     r = kvm_vcpu_run(&hv->kvm);
     arch_vcpu_exited(&hv->arch);
     if (r == -EINTR) {
@@ -206,7 +213,7 @@ static int enter_guest(vm_vcpu_t *vcpu)
         hv->has_unseen_exit = false;
         return 0;
     }
-    hv->kvm.run->immediate_exit = 0;
+    set_immediate_exit(hv, 0);
     atomic_store(&hv->is_in_guest, true);
     if ((atomic_load(&hosted->requests) & hv->request_mask) != 0) {
         atomic_store(&hv->is_in_guest, false);
@@ -483,8 +490,10 @@ static void join_threads(vm_t *vm)
         struct hosted_vcpu *hv = vm->vcpus[i]->hosted;
 
         if (hv->has_thread) {
+            pthread_t thread = hv->thread; /* it writes the same there, under the lock */
+
             vm_leave(vm);
-            (void)pthread_join(hv->thread, NULL);
+            (void)pthread_join(thread, NULL);
             vm_enter(vm);
             hv->has_thread = false;
         }
