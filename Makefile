@@ -155,6 +155,14 @@ $(EXAMPLES:%=$(B)/tests/%) $(BENCHES:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
 .PHONY: test-programs
 test-programs: $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%) $(EXAMPLES:%=$(B)/tests/%) ## the test programs, not run
 
+# What only several threads can get wrong: to be built with SAN=thread.
+THREAD_TESTS := $(addprefix guest/test_,events failures notifications stress threads)
+.PHONY: thread-programs
+thread-programs: $(THREAD_TESTS:%=$(B)/tests/%)
+.PHONY: thread-tests
+thread-tests: thread-programs
+	$(Q)scripts/run-tests --logs $(B)/logs $(THREAD_TESTS:%=$(B)/tests/%)
+
 .PHONY: unit
 unit: test-programs guests ## run the unit tests and those on this machine's KVM, as built (SAN=... for sanitizers)
 	$(Q)scripts/run-tests --logs $(B)/logs $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%)
@@ -164,6 +172,7 @@ test: ## install what is missing and run all tests: without KVM, on this machine
 	$(Q)scripts/deps test
 	$(Q)$(MAKE) --no-print-directory all test-programs
 	$(Q)$(MAKE) --no-print-directory SAN=address,undefined all test-programs
+	$(Q)$(MAKE) --no-print-directory SAN=thread thread-programs
 	$(Q)scripts/test-all
 
 .PHONY: check
