@@ -19,6 +19,7 @@ static atomic_uint fallocate_fails_at;
 static atomic_uint nr_fallocates;
 static atomic_ulong watched_request;
 static atomic_uint nr_watched;
+static atomic_uint nr_system_calls;
 static atomic_long live_blocks;
 static _Atomic inject_open_fn open_answer;
 static _Atomic inject_ioctl_fn ioctl_answer;
@@ -60,6 +61,16 @@ unsigned inject_watched_ioctls(void)
     return atomic_load(&nr_watched);
 }
 
+void inject_count_system_calls(void)
+{
+    atomic_store(&nr_system_calls, 0);
+}
+
+unsigned inject_system_calls(void)
+{
+    return atomic_load(&nr_system_calls);
+}
+
 void inject_answer(inject_open_fn open_fn, inject_ioctl_fn ioctl_fn)
 {
     atomic_store(&open_answer, open_fn);
@@ -82,6 +93,13 @@ static bool fails(int err)
     return true;
 }
 
+/* The same for a call that goes to the kernel. */
+static bool system_call_fails(int err)
+{
+    atomic_fetch_add(&nr_system_calls, 1);
+    return fails(err);
+}
+
 static void *count_block(void *block)
 {
     if (block != NULL) {
@@ -98,6 +116,7 @@ char *__real_strdup(const char *text);
 int __real_posix_memalign(void **ret, size_t align, size_t size);
 void __real_free(void *block);
 void *__real_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset);
+int __real_munmap(void *addr, size_t size);
 int __real_mprotect(void *addr, size_t size, int prot);
 int __real_ftruncate(int fd, off_t size);
 int __real_fallocate(int fd, int mode, off_t offset, off_t size);
@@ -117,6 +136,7 @@ char *__wrap_strdup(const char *text);
 int __wrap_posix_memalign(void **ret, size_t align, size_t size);
 void __wrap_free(void *block);
 void *__wrap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset);
+int __wrap_munmap(void *addr, size_t size);
 int __wrap_mprotect(void *addr, size_t size, int prot);
 int __wrap_ftruncate(int fd, off_t size);
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t size);
@@ -179,23 +199,31 @@ void __wrap_free(void *block)
 
 void *__wrap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
 {
-    return fails(ENOMEM) ? MAP_FAILED : __real_mmap(addr, size, prot, flags, fd, offset);
+    return system_call_fails(ENOMEM) ? MAP_FAILED
+                                     : __real_mmap(addr, size, prot, flags, fd, offset);
+}
+
+int __wrap_munmap(void *addr, size_t size)
+{
+    atomic_fetch_add(&nr_system_calls, 1);
+    return __real_munmap(addr, size);
 }
 
 int __wrap_mprotect(void *addr, size_t size, int prot)
 {
-    return fails(ENOMEM) ? -1 : __real_mprotect(addr, size, prot);
+    return system_call_fails(ENOMEM) ? -1 : __real_mprotect(addr, size, prot);
 }
 
 int __wrap_ftruncate(int fd, off_t size)
 {
-    return fails(ENOSPC) ? -1 : __real_ftruncate(fd, size);
+    return system_call_fails(ENOSPC) ? -1 : __real_ftruncate(fd, size);
 }
 
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t size)
 {
     unsigned fail_nth = atomic_load(&fallocate_fails_at);
 
+    atomic_fetch_add(&nr_system_calls, 1);
     if (fail_nth != 0 && atomic_fetch_add(&nr_fallocates, 1) + 1 == fail_nth) {
         errno = ENOSPC;
         return -1;
@@ -205,17 +233,17 @@ int __wrap_fallocate(int fd, int mode, off_t offset, off_t size)
 
 int __wrap_memfd_create(const char *name, unsigned flags)
 {
-    return fails(EMFILE) ? -1 : __real_memfd_create(name, flags);
+    return system_call_fails(EMFILE) ? -1 : __real_memfd_create(name, flags);
 }
 
 int __wrap_eventfd(unsigned value, int flags)
 {
-    return fails(EMFILE) ? -1 : __real_eventfd(value, flags);
+    return system_call_fails(EMFILE) ? -1 : __real_eventfd(value, flags);
 }
 
 int __wrap_epoll_create1(int flags)
 {
-    return fails(EMFILE) ? -1 : __real_epoll_create1(flags);
+    return system_call_fails(EMFILE) ? -1 : __real_epoll_create1(flags);
 }
 
 int __wrap_open(const char *path, int flags, ...)
@@ -244,7 +272,7 @@ int __wrap_fcntl(int fd, int cmd, ...)
     va_start(args, cmd);
     arg = va_arg(args, long);
     va_end(args);
-    return fails(EMFILE) ? -1 : __real_fcntl(fd, cmd, arg);
+    return system_call_fails(EMFILE) ? -1 : __real_fcntl(fd, cmd, arg);
 }
 
 int __wrap_ioctl(int fd, unsigned long request, ...)
@@ -259,7 +287,7 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
     if (request == atomic_load(&watched_request)) {
         atomic_fetch_add(&nr_watched, 1);
     }
-    if (fails(EIO)) {
+    if (system_call_fails(EIO)) {
         return -1;
     }
     return answer != NULL ? answer(fd, request, arg) : __real_ioctl(fd, request, arg);

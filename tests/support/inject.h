@@ -27,6 +27,11 @@ unsigned inject_count(void);
 void inject_watch_ioctl(unsigned long request);
 unsigned inject_watched_ioctls(void);
 
+/* Counts what goes to the kernel from now on: mmap, munmap, mprotect, ftruncate, fallocate,
+ * memfd_create, eventfd, epoll_create1, fcntl and ioctl. */
+void inject_count_system_calls(void);
+unsigned inject_system_calls(void);
+
 /*
  * Has open and ioctl answered by these instead of the system; NULL: by the system again. open_fn
  * leaves paths that are not its own to the system by returning false; ioctl_fn gets every call.
