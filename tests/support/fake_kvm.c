@@ -18,6 +18,13 @@
 enum { PAGE = 4096, MAX_SLOTS = 509, RUN_SIZE = 3 * PAGE };
 
 static struct fake_slot slots[MAX_SLOTS]; /* size 0: none of this number */
+static struct fake_kvm_faults wrong;
+
+static int refuse(int err)
+{
+    errno = err;
+    return -1;
+}
 
 /* Any descriptor will do: what is asked of it comes here. */
 static int new_descriptor(void)
@@ -30,12 +37,15 @@ static bool answer_open(const char *path, int *ret_fd)
     if (strcmp(path, "/dev/kvm") != 0) {
         return false;
     }
-    *ret_fd = new_descriptor();
+    *ret_fd = wrong.open_errno == 0 ? new_descriptor() : refuse(wrong.open_errno);
     return true;
 }
 
 static int check_extension(unsigned long cap)
 {
+    if (cap == (unsigned long)wrong.missing_cap && cap != 0) {
+        return 0;
+    }
     switch (cap) {
     case KVM_CAP_NR_MEMSLOTS:
         return MAX_SLOTS;
@@ -46,12 +56,6 @@ static int check_extension(unsigned long cap)
     default:
         return 0;
     }
-}
-
-static int refuse(int err)
-{
-    errno = err;
-    return -1;
 }
 
 static bool overlaps(const struct fake_slot *a, const struct fake_slot *b)
@@ -84,12 +88,21 @@ static int answer_ioctl(int fd, unsigned long request, void *arg)
     (void)fd;
     switch (request) {
     case KVM_GET_API_VERSION:
-        return KVM_API_VERSION;
+        if (wrong.version_errno != 0) {
+            return refuse(wrong.version_errno);
+        }
+        return wrong.version != 0 ? wrong.version : KVM_API_VERSION;
     case KVM_GET_VCPU_MMAP_SIZE:
-        return RUN_SIZE;
+        if (wrong.run_size_errno != 0) {
+            return refuse(wrong.run_size_errno);
+        }
+        return wrong.run_size != 0 ? wrong.run_size : RUN_SIZE;
     case KVM_CHECK_EXTENSION:
         return check_extension((unsigned long)arg);
     case KVM_CREATE_VM:
+        if (wrong.create_errno != 0) {
+            return refuse(wrong.create_errno);
+        }
         memset(slots, 0, sizeof(slots));
         return new_descriptor();
     case KVM_SET_IDENTITY_MAP_ADDR:
@@ -104,6 +117,12 @@ static int answer_ioctl(int fd, unsigned long request, void *arg)
 
 void fake_kvm_begin(void)
 {
+    fake_kvm_begin_with(&(struct fake_kvm_faults){.open_errno = 0});
+}
+
+void fake_kvm_begin_with(const struct fake_kvm_faults *faults)
+{
+    wrong = *faults;
     inject_answer(answer_open, answer_ioctl);
 }
 
