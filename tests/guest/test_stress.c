@@ -12,12 +12,14 @@
 #include <sel4vm/guest_ram.h>
 #include <sel4vm/guest_vcpu_fault.h>
 
-/* Of each test; HOSTVM_STRESS_ROUNDS says otherwise. All take some ten seconds together where KVM
- * emulates what the guest does. */
-#ifdef __SANITIZE_ADDRESS__
+/* Of each test; HOSTVM_STRESS_ROUNDS says otherwise. Both take some ten seconds together where KVM
+ * emulates what the guest does, with the thread sanitizer as well. */
+#if defined(__SANITIZE_ADDRESS__)
 enum { ROUNDS = 100 };
-#else
+#elif defined(__SANITIZE_THREAD__)
 enum { ROUNDS = 500 };
+#else
+enum { ROUNDS = 600 };
 #endif
 
 enum {
