@@ -2,6 +2,7 @@
 #
 # ARCH=x86_64|arm64   default: this machine's
 # SAN=address,undefined | SAN=thread   the same with sanitizers, beside the plain build
+# COVERAGE=1          the same with counters for `make coverage`, beside it
 # V=1                 shows the commands
 
 SHELL := /bin/bash
@@ -12,8 +13,9 @@ VERSION := 0.1.0
 HOST_ARCH := $(subst aarch64,arm64,$(shell uname -m))
 ARCH ?= $(HOST_ARCH)
 SAN ?=
+COVERAGE ?=
 comma := ,
-VARIANT := $(if $(SAN),$(subst $(comma),-,$(SAN)),plain)
+VARIANT := $(if $(SAN),$(subst $(comma),-,$(SAN)),$(if $(COVERAGE),coverage,plain))
 BUILD := build
 B := $(BUILD)/$(ARCH)-$(VARIANT)
 
@@ -28,6 +30,7 @@ CXX := $(CROSS)g++
 AR := $(CROSS)ar
 NM := $(CROSS)nm
 OBJCOPY := $(CROSS)objcopy
+GCOV := $(CROSS)gcov
 PKG_CONFIG := $(CROSS)pkg-config
 
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wcast-qual -Wwrite-strings -Wmissing-prototypes -Wvla -Wswitch-enum
@@ -41,6 +44,10 @@ LDFLAGS_ALL := -pthread -Wl,--gc-sections $(LDFLAGS)
 ifneq ($(SAN),)
 CFLAGS_ALL += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS_ALL += -fsanitize=$(SAN)
+endif
+ifneq ($(COVERAGE),)
+CFLAGS_ALL += -O0 --coverage -fprofile-update=atomic
+LDFLAGS_ALL += --coverage
 endif
 
 Q := $(if $(V),,@)
@@ -176,6 +183,14 @@ test-programs: $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%) exampl
 .PHONY: examples
 examples: $(EXAMPLES:%=$(B)/tests/%) $(EXAMPLES_CXX:%=$(B)/tests/%) ## the programs of tests/examples
 
+# What only several threads can get wrong: to be built with SAN=thread.
+THREAD_TESTS := $(addprefix guest/test_,events failures notifications stress threads)
+.PHONY: thread-programs
+thread-programs: $(THREAD_TESTS:%=$(B)/tests/%)
+.PHONY: thread-tests
+thread-tests: thread-programs
+	$(Q)scripts/run-tests --logs $(B)/logs $(THREAD_TESTS:%=$(B)/tests/%)
+
 .PHONY: unit
 unit: test-programs guests ## run the unit tests and those on this machine's KVM, as built (SAN=... for sanitizers)
 	$(Q)scripts/run-tests --logs $(B)/logs $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%)
@@ -185,7 +200,19 @@ test: ## install what is missing and run all tests: without KVM, on this machine
 	$(Q)scripts/deps test
 	$(Q)$(MAKE) --no-print-directory all test-programs
 	$(Q)$(MAKE) --no-print-directory SAN=address,undefined all test-programs
+	$(Q)$(MAKE) --no-print-directory SAN=thread thread-programs
 	$(Q)scripts/test-all
+
+# Counts of earlier runs would be added to.
+COVERED_TESTS := $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%)
+.PHONY: coverage coverage-run
+coverage: ## run the unit and guest tests with counters; says which lines of lib/ they miss, fails below 90 %
+	$(Q)scripts/deps test
+	$(Q)$(MAKE) --no-print-directory COVERAGE=1 coverage-run
+coverage-run: test-programs guests
+	$(Q)find $(B) -name '*.gcda' -delete
+	$(Q)scripts/run-tests --logs $(B)/logs --env HOSTVM_MODEL_OPS=20000 --env HOSTVM_STRESS_ROUNDS=20 $(COVERED_TESTS)
+	$(Q)GCOV=$(GCOV) scripts/coverage --least 90 $(LIB_OBJ)
 
 .PHONY: check
 check: $(B)/libhostvm.a $(B)/libhostvm.so ## style, layers, exports

@@ -160,6 +160,10 @@ static int set_line(vm_t *vm, unsigned gsi, int level, int *ret_status)
                     "vm_create_default_irq_controller first",
                     gsi);
     }
+    if (gsi >= ARCH_NR_LINES) { /* KVM takes any number, and nothing comes of it */
+        return fail(-EINVAL, "there is no interrupt line %u: the controllers have 0 to %d", gsi,
+                    ARCH_NR_LINES - 1);
+    }
     return kvm_irq_line(&vm->hosted->kvm, gsi, level, ret_status);
 }
 

@@ -206,7 +206,7 @@ static int pool_take(struct anon_pool *pool, uint64_t size, uint64_t align, uint
 {
     struct range rest = {pool->cursor, range_end(pool->range) - pool->cursor};
     uint64_t start;
-    int r = rangemap_reserve(&pool->freed, 2);
+    int r = rangemap_reserve(&pool->freed, pool->nr_taken + 2);
 
     if (r < 0) {
         return fail(r, "cannot reserve anonymous guest memory: out of memory");
@@ -216,6 +216,7 @@ static int pool_take(struct anon_pool *pool, uint64_t size, uint64_t align, uint
 
         if (fits(piece, size, align, &start)) {
             take_freed(pool, piece, start, size);
+            pool->nr_taken++;
             *ret_start = start;
             return 0;
         }
@@ -224,6 +225,7 @@ static int pool_take(struct anon_pool *pool, uint64_t size, uint64_t align, uint
         return -ENOSPC;
     }
     pool->cursor = start + size;
+    pool->nr_taken++;
     *ret_start = start;
     return 0;
 }
@@ -234,6 +236,7 @@ static void pool_give(struct anon_pool *pool, struct range range)
     struct rangemap_entry *entry = rangemap_at_or_after(&pool->freed, range_end(range));
     int r;
 
+    pool->nr_taken--;
     if (entry != NULL && entry->range.start == range_end(range)) {
         range.size += entry->range.size;
         (void)rangemap_remove(&pool->freed, entry->range.start);

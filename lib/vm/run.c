@@ -61,7 +61,8 @@ static void drain_kicks(const struct hosted_vm *hosted)
     }
 }
 
-/* KVM reads it at every entry; a kick may write it while the vcpu's own thread does. */
+/* Kickers write it, too: KVM's structure has plain bytes, so the access is made atomic here.
+ * is_in_guest orders it. */
 static void set_immediate_exit(struct hosted_vcpu *hv, uint8_t value)
 {
     __atomic_store_n(&hv->kvm.run->immediate_exit, value, __ATOMIC_RELAXED);

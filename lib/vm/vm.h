@@ -14,6 +14,7 @@ struct anon_pool {
     struct range range;
     uint64_t cursor;                 /* first address never handed out */
     struct rangemap freed;           /* below the cursor; neighbours are joined */
+    size_t nr_taken;                 /* reservations; freed has room for each of them, and one */
     struct space_reservation *claim; /* all of it, in the guest's address space */
 };
 

@@ -10,6 +10,7 @@
 #include <sel4vm/guest_ram.h>
 
 #include "support/device.h"
+#include "support/inject.h"
 
 #define GIB (1ul << 30)
 
@@ -93,11 +94,29 @@ static void test_gibs_of_ram_are_visited_without_being_touched(void **state)
     assert_true(resident() < before + MIB);
 }
 
-static vm_frame_t small_frame(uintptr_t addr, void *cookie)
-{
-    struct testvm *t = cookie;
+/* Frames that were made before. */
+struct frames {
+    uintptr_t base;
+    seL4_CPtr caps[10000];
+};
 
-    return (vm_frame_t){envs_frame(&t->env, 12), seL4_AllRights, addr, 12};
+static struct frames *make_frames(struct testvm *t, uintptr_t base, size_t nr)
+{
+    struct frames *frames = calloc(1, sizeof(*frames));
+
+    assert_non_null(frames);
+    frames->base = base;
+    for (size_t i = 0; i < nr; i++) {
+        frames->caps[i] = envs_frame(&t->env, 12);
+    }
+    return frames;
+}
+
+static vm_frame_t next_frame(uintptr_t addr, void *cookie)
+{
+    const struct frames *frames = cookie;
+
+    return (vm_frame_t){frames->caps[(addr - frames->base) / PAGE], seL4_AllRights, addr, 12};
 }
 
 static void test_ten_thousand_neighbouring_frames_are_one_slot(void **state)
@@ -106,19 +125,51 @@ static void test_ten_thousand_neighbouring_frames_are_one_slot(void **state)
     struct testvm *t = *state;
     vm_memory_reservation_t *r =
         vm_reserve_memory_at(&t->vm, 16 * MIB, NR * PAGE, device_fault, NULL);
+    struct frames *frames = make_frames(t, 16 * MIB, NR);
 
     start_vcpu(t);
     slot_changes_begin();
-    assert_int_equal(vm_map_reservation(&t->vm, r, small_frame, t), 0);
+    inject_count_system_calls();
+    assert_int_equal(vm_map_reservation(&t->vm, r, next_frame, frames), 0);
+    assert_in_range(inject_system_calls(), 1, 2);
     assert_int_equal(slot_changes(), 1);
     memset(testvm_pointer(t, 16 * MIB, NR * PAGE), 1, NR * PAGE);
+    inject_count_system_calls();
     assert_int_equal(vm_free_reserved_memory(&t->vm, r), 0);
+    assert_in_range(inject_system_calls(), 1, 2);
     assert_int_equal(slot_changes(), 2);
+    free(frames);
+}
+
+/* Each frame is a run of its own: in the memory file they go down where the addresses go up. */
+static void test_frames_that_are_no_neighbours_are_one_slot(void **state)
+{
+    enum { NR = 1000 };
+    struct testvm *t = *state;
+    vm_memory_reservation_t *r =
+        vm_reserve_memory_at(&t->vm, 16 * MIB, NR * PAGE, device_fault, NULL);
+    struct frames *frames = make_frames(t, 16 * MIB, NR);
+
+    for (size_t i = 0; i < NR / 2; i++) {
+        seL4_CPtr cap = frames->caps[i];
+
+        frames->caps[i] = frames->caps[NR - 1 - i];
+        frames->caps[NR - 1 - i] = cap;
+    }
+    start_vcpu(t);
+    slot_changes_begin();
+    inject_count_system_calls();
+    assert_int_equal(vm_map_reservation(&t->vm, r, next_frame, frames), 0);
+    assert_in_range(inject_system_calls(), NR, 2 * NR);
+    assert_int_equal(slot_changes(), 1);
+    memset(testvm_pointer(t, 16 * MIB, NR * PAGE), 1, NR * PAGE);
+    free(frames);
 }
 
 static vm_frame_t striped_frame(uintptr_t addr, void *cookie)
 {
-    vm_frame_t frame = small_frame(addr, cookie);
+    struct testvm *t = cookie;
+    vm_frame_t frame = {envs_frame(&t->env, 12), seL4_AllRights, addr, 12};
 
     frame.rights = (addr / (10 * PAGE)) % 2 == 0 ? seL4_AllRights : seL4_CanRead;
     return frame;
@@ -186,6 +237,7 @@ int main(void)
         vm_test(test_ram_registered_before_the_start_is_one_slot_of_its_own),
         vm_test(test_gibs_of_ram_are_visited_without_being_touched),
         vm_test(test_ten_thousand_neighbouring_frames_are_one_slot),
+        vm_test(test_frames_that_are_no_neighbours_are_one_slot),
         vm_test(test_neighbours_with_other_rights_are_other_slots),
         vm_test(test_many_small_registrations_need_few_slots),
         vm_test(test_a_guest_uses_ram_above_4_gib),

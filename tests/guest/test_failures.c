@@ -418,6 +418,28 @@ static void test_anonymous_calls_fail_whole(void **state)
     fail_each(&take);
 }
 
+/* Whoever frees has nobody to turn to when that fails. */
+static void test_freeing_anonymous_reservations_takes_no_memory(void **state)
+{
+    enum { NR = 100 };
+    struct testvm *t = *state;
+    vm_memory_reservation_t *reservations[NR];
+    uintptr_t addr;
+
+    assert_int_equal(vm_memory_make_anon(&t->vm, 0x40000000, MIB), 0);
+    for (int i = 0; i < NR; i++) {
+        reservations[i] = vm_reserve_anon_memory(&t->vm, PAGE, PAGE, device_fault, NULL, &addr);
+        assert_non_null(reservations[i]);
+    }
+    for (int i = 0; i < NR; i += 2) { /* no two of them touch */
+        inject_fail_nth(1);
+        assert_int_equal(vm_free_reserved_memory(&t->vm, reservations[i]), 0);
+        assert_false(inject_disarm());
+    }
+    assert_non_null(vm_reserve_anon_memory(&t->vm, PAGE, PAGE, device_fault, NULL, &addr));
+    assert_int_equal(addr, 0x40000000);
+}
+
 /* --- mappings: slots are live, and the neighbours on both sides are mapped --- */
 
 static void have_frames(struct scene *scene)
@@ -748,6 +770,7 @@ int main(void)
         cmocka_unit_test(test_steps_of_two_vcpus_that_the_host_refuses_can_be_tried_again),
         cmocka_unit_test(test_vm_reserve_memory_at_fails_whole),
         cmocka_unit_test(test_anonymous_calls_fail_whole),
+        vm_test(test_freeing_anonymous_reservations_takes_no_memory),
         cmocka_unit_test(test_vm_map_reservation_fails_whole),
         cmocka_unit_test(test_a_reservation_that_could_not_be_freed_can_be_freed_again),
         cmocka_unit_test(test_registering_ram_fails_whole),

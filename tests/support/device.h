@@ -17,12 +17,12 @@ struct device_access {
 
 /* All zeros but the result: reads answer 0, and every access is completed. */
 struct device {
-    memory_fault_result_t result; /* of the callback */
-    seL4_Word value;              /* what reads answer */
-    bool is_lazy;                 /* does not call advance_vcpu_fault */
+    memory_fault_result_t result;                        /* of the callback */
+    seL4_Word value;                                     /* what reads answer */
+    bool is_lazy;                                        /* does not call advance_vcpu_fault */
     void (*act)(struct device *device, vm_vcpu_t *vcpu); /* NULL, or called in each access */
-    void *cookie;                 /* act's */
-    unsigned nr_accesses;         /* ever; the first of them: */
+    void *cookie;                                        /* act's */
+    unsigned nr_accesses;                                /* ever; the first of them: */
     struct device_access accesses[MAX_ACCESSES];
 };
 

@@ -20,8 +20,10 @@ static atomic_uint fallocate_fails_at;
 static atomic_uint nr_fallocates;
 static atomic_ulong watched_request;
 static atomic_uint nr_watched;
-static inject_ioctl_fn answer_ioctl;
+static atomic_uint nr_system_calls;
 static atomic_long live_blocks;
+static _Atomic inject_open_fn open_answer;
+static _Atomic inject_ioctl_fn ioctl_answer;
 
 void inject_fail_nth(unsigned n)
 {
@@ -60,9 +62,24 @@ unsigned inject_watched_ioctls(void)
     return atomic_load(&nr_watched);
 }
 
+void inject_count_system_calls(void)
+{
+    atomic_store(&nr_system_calls, 0);
+}
+
+unsigned inject_system_calls(void)
+{
+    return atomic_load(&nr_system_calls);
+}
+
+void inject_answer_opens(inject_open_fn fn)
+{
+    atomic_store(&open_answer, fn);
+}
+
 void inject_answer_ioctls(inject_ioctl_fn fn)
 {
-    answer_ioctl = fn;
+    atomic_store(&ioctl_answer, fn);
 }
 
 long inject_live_blocks(void)
@@ -81,6 +98,13 @@ static bool fails(int err)
     return true;
 }
 
+/* The same for a call that goes to the kernel. */
+static bool system_call_fails(int err)
+{
+    atomic_fetch_add(&nr_system_calls, 1);
+    return fails(err);
+}
+
 static void *count_block(void *block)
 {
     if (block != NULL) {
@@ -97,6 +121,7 @@ char *__real_strdup(const char *text);
 int __real_posix_memalign(void **ret, size_t align, size_t size);
 void __real_free(void *block);
 void *__real_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset);
+int __real_munmap(void *addr, size_t size);
 int __real_mprotect(void *addr, size_t size, int prot);
 int __real_ftruncate(int fd, off_t size);
 int __real_fallocate(int fd, int mode, off_t offset, off_t size);
@@ -104,6 +129,7 @@ int __real_memfd_create(const char *name, unsigned flags);
 int __real_eventfd(unsigned value, int flags);
 int __real_epoll_create1(int flags);
 int __real_epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event);
+int __real_open(const char *path, int flags, ...);
 int __real_fcntl(int fd, int cmd, ...);
 int __real_ioctl(int fd, unsigned long request, ...);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
@@ -116,6 +142,7 @@ char *__wrap_strdup(const char *text);
 int __wrap_posix_memalign(void **ret, size_t align, size_t size);
 void __wrap_free(void *block);
 void *__wrap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset);
+int __wrap_munmap(void *addr, size_t size);
 int __wrap_mprotect(void *addr, size_t size, int prot);
 int __wrap_ftruncate(int fd, off_t size);
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t size);
@@ -123,6 +150,7 @@ int __wrap_memfd_create(const char *name, unsigned flags);
 int __wrap_eventfd(unsigned value, int flags);
 int __wrap_epoll_create1(int flags);
 int __wrap_epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event);
+int __wrap_open(const char *path, int flags, ...);
 int __wrap_fcntl(int fd, int cmd, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
@@ -178,23 +206,31 @@ void __wrap_free(void *block)
 
 void *__wrap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
 {
-    return fails(ENOMEM) ? MAP_FAILED : __real_mmap(addr, size, prot, flags, fd, offset);
+    return system_call_fails(ENOMEM) ? MAP_FAILED
+                                     : __real_mmap(addr, size, prot, flags, fd, offset);
+}
+
+int __wrap_munmap(void *addr, size_t size)
+{
+    atomic_fetch_add(&nr_system_calls, 1);
+    return __real_munmap(addr, size);
 }
 
 int __wrap_mprotect(void *addr, size_t size, int prot)
 {
-    return fails(ENOMEM) ? -1 : __real_mprotect(addr, size, prot);
+    return system_call_fails(ENOMEM) ? -1 : __real_mprotect(addr, size, prot);
 }
 
 int __wrap_ftruncate(int fd, off_t size)
 {
-    return fails(ENOSPC) ? -1 : __real_ftruncate(fd, size);
+    return system_call_fails(ENOSPC) ? -1 : __real_ftruncate(fd, size);
 }
 
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t size)
 {
     unsigned fail_nth = atomic_load(&fallocate_fails_at);
 
+    atomic_fetch_add(&nr_system_calls, 1);
     if (fail_nth != 0 && atomic_fetch_add(&nr_fallocates, 1) + 1 == fail_nth) {
         errno = ENOSPC;
         return -1;
@@ -204,23 +240,43 @@ int __wrap_fallocate(int fd, int mode, off_t offset, off_t size)
 
 int __wrap_memfd_create(const char *name, unsigned flags)
 {
-    return fails(EMFILE) ? -1 : __real_memfd_create(name, flags);
+    return system_call_fails(EMFILE) ? -1 : __real_memfd_create(name, flags);
 }
 
 int __wrap_eventfd(unsigned value, int flags)
 {
-    return fails(EMFILE) ? -1 : __real_eventfd(value, flags);
+    return system_call_fails(EMFILE) ? -1 : __real_eventfd(value, flags);
 }
 
 int __wrap_epoll_create1(int flags)
 {
-    return fails(EMFILE) ? -1 : __real_epoll_create1(flags);
+    return system_call_fails(EMFILE) ? -1 : __real_epoll_create1(flags);
+}
+
+int __wrap_open(const char *path, int flags, ...)
+{
+    inject_open_fn answer = atomic_load(&open_answer);
+    unsigned mode = 0;
+    va_list args;
+    int fd;
+
+    if (answer != NULL && answer(path, &fd)) {
+        return fd;
+    }
+    if ((flags & (O_CREAT | O_TMPFILE)) != 0) {
+        va_start(args, flags);
+        mode = va_arg(args, unsigned);
+        va_end(args);
+    }
+    return __real_open(path, flags, mode);
 }
 
 /* What is watched can always be watched no longer. */
 int __wrap_epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event)
 {
-    return op == EPOLL_CTL_ADD && fails(ENOSPC) ? -1 : __real_epoll_ctl(epoll_fd, op, fd, event);
+    return op == EPOLL_CTL_ADD && system_call_fails(ENOSPC)
+               ? -1
+               : __real_epoll_ctl(epoll_fd, op, fd, event);
 }
 
 int __wrap_fcntl(int fd, int cmd, ...)
@@ -231,11 +287,12 @@ int __wrap_fcntl(int fd, int cmd, ...)
     va_start(args, cmd);
     arg = va_arg(args, long);
     va_end(args);
-    return fails(EMFILE) ? -1 : __real_fcntl(fd, cmd, arg);
+    return system_call_fails(EMFILE) ? -1 : __real_fcntl(fd, cmd, arg);
 }
 
 int __wrap_ioctl(int fd, unsigned long request, ...)
 {
+    inject_ioctl_fn answer = atomic_load(&ioctl_answer);
     va_list args;
     void *arg;
     int result;
@@ -246,13 +303,11 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
     if (request == atomic_load(&watched_request)) {
         atomic_fetch_add(&nr_watched, 1);
     }
-    if (fails(EIO)) {
+    if (system_call_fails(EIO)) {
         return -1;
     }
-    if (answer_ioctl != NULL && answer_ioctl(fd, request, arg, &result)) {
-        return result;
-    }
-    return __real_ioctl(fd, request, arg);
+    return answer != NULL && answer(fd, request, arg, &result) ? result
+                                                               : __real_ioctl(fd, request, arg);
 }
 
 int inject_kernel_ioctl(int fd, unsigned long request, void *arg)

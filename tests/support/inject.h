@@ -28,11 +28,18 @@ unsigned inject_count(void);
 void inject_watch_ioctl(unsigned long request);
 unsigned inject_watched_ioctls(void);
 
+/* Counts what goes to the kernel from now on: mmap, munmap, mprotect, ftruncate, fallocate,
+ * memfd_create, eventfd, epoll_create1, epoll_ctl, fcntl and ioctl. */
+void inject_count_system_calls(void);
+unsigned inject_system_calls(void);
+
 /*
- * Asked for each ioctl that does not fail: true when it has answered, with the result and errno, in
- * the kernel's place. NULL: the kernel answers all. Not while other threads make ioctls.
+ * Asked for each open or ioctl that does not fail: true when it has answered, with the result and
+ * errno, in the kernel's place. NULL: the kernel answers all. From any thread that makes the call.
  */
+typedef bool (*inject_open_fn)(const char *path, int *ret_fd);
 typedef bool (*inject_ioctl_fn)(int fd, unsigned long request, void *arg, int *ret_result);
+void inject_answer_opens(inject_open_fn fn);
 void inject_answer_ioctls(inject_ioctl_fn fn);
 
 /* The kernel's own answer, for such a function. */

@@ -11,6 +11,9 @@
 /* Lines that libsel4vm knows: those of the 8259 pair. */
 enum { ARCH_NR_IRQS = 16 };
 
+/* Input lines of the IOAPIC, which has the PICs' among them (82093AA). */
+enum { ARCH_NR_LINES = 24 };
+
 /* Control fields of the VMCS that are remembered without effect. */
 enum { ARCH_NR_CONTROLS = 9 };
 
