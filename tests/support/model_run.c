@@ -678,6 +678,21 @@ static bool can_touch(struct run *run, struct model_span span)
     return model_is_ram(&run->model, span) && model_has_memory(&run->model, span);
 }
 
+/* One frame at two places of the span: which of the bytes meant for it stays is memcpy's to say. */
+static bool is_ambiguous(struct run *run, struct model_span span)
+{
+    unsigned end = span.start + span.size;
+
+    for (unsigned a = span.start; a < end; a++) {
+        for (unsigned b = a + MODEL_UNITS_PER_PAGE - a % MODEL_UNITS_PER_PAGE; b < end; b++) {
+            if (model_byte(&run->model, a) == model_byte(&run->model, b)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void op_write(struct run *run)
 {
     struct model_span span = touch_span(run);
@@ -685,6 +700,9 @@ static void op_write(struct run *run)
     uint8_t buffer[MAX_TOUCH * MODEL_UNIT];
     uint8_t value = (uint8_t)next_random(run);
 
+    if (is_possible && is_ambiguous(run, span)) {
+        return;
+    }
     for (unsigned i = 0; i < span.size; i++) {
         memset(buffer + (size_t)i * MODEL_UNIT, (uint8_t)(value + i), MODEL_UNIT);
         if (is_possible) {
