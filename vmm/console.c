@@ -56,7 +56,7 @@ void console_close(struct console *console)
 
 /* --- output --- */
 
-/* Waits until somebody takes output. False: something more urgent came. */
+/* Waits until somebody takes output, or nobody will. False: something more urgent came. */
 static bool wait_writable(const struct console *console)
 {
     struct pollfd fds[2] = {
@@ -64,9 +64,9 @@ static bool wait_writable(const struct console *console)
         {.fd = console->interrupt, .events = POLLIN},
     };
 
-    while (poll(fds, 2, -1) < 0 && errno == EINTR) {
+    while (poll(fds, 2, console->is_hurried ? 0 : -1) < 0 && errno == EINTR) {
     }
-    return (fds[1].revents & POLLIN) == 0 || (fds[0].revents & POLLOUT) != 0;
+    return fds[0].revents != 0;
 }
 
 /* A blocking write is asked for only when there is room: whoever reads us may have stopped reading.

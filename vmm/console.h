@@ -15,6 +15,7 @@ struct console {
     int in; /* -1: nothing comes (any more) */
     int out;
     int interrupt;        /* readable: do not wait for the output any longer; -1: none */
+    bool is_hurried;      /* the end is near: what has no room at once is lost */
     bool is_raw;          /* in is a terminal of ours, and raw */
     struct termios saved; /* its state before */
     bool is_escaped;      /* Ctrl-a was the last key */

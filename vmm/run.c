@@ -75,6 +75,7 @@ static int signal_arrived(vm_t *vm, int fd, void *cookie)
         console_resume(&session->console);
         return 0;
     }
+    session->console.is_hurried = true; /* the signal no longer interrupts: it is read */
     session->signal = (int)info.ssi_signo;
     session->status = STATUS_SIGNAL + session->signal;
     return hostvm_vm_stop(vm);

@@ -142,6 +142,39 @@ static void test_output_that_does_not_fit_at_once_arrives_in_full(void **state)
     bench_fini(&b);
 }
 
+static void test_a_hurried_console_waits_for_no_reader(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_init(&b);
+    b.console.is_hurried = true;
+    for (int i = 0; i < 2 * 65536; i++) {
+        console_put(&b.console, 'x');
+    }
+    console_close(&b.console);
+    assert_int_equal(b.console.nr_pending, 0);
+    assert_false(b.console.is_broken);
+    bench_fini(&b);
+}
+
+static void test_a_hurried_console_writes_what_has_room(void **state)
+{
+    struct bench b;
+    char text[8] = "";
+
+    (void)state;
+    bench_init(&b);
+    b.console.is_hurried = true;
+    for (const char *p = "last"; *p != '\0'; p++) {
+        console_put(&b.console, (uint8_t)*p);
+    }
+    console_close(&b.console);
+    assert_int_equal(read(b.screen, text, sizeof(text)), 4);
+    assert_string_equal(text, "last");
+    bench_fini(&b);
+}
+
 /* The reader takes nothing, the pipe is full: without the interrupt this would wait for ever. */
 static void test_interrupt_ends_the_wait_for_a_reader(void **state)
 {
@@ -322,6 +355,8 @@ int main(void)
         cmocka_unit_test(test_full_buffer_flushes_itself),
         cmocka_unit_test(test_output_that_does_not_fit_at_once_arrives_in_full),
         cmocka_unit_test(test_interrupt_ends_the_wait_for_a_reader),
+        cmocka_unit_test(test_a_hurried_console_waits_for_no_reader),
+        cmocka_unit_test(test_a_hurried_console_writes_what_has_room),
         cmocka_unit_test(test_reader_that_left_ends_the_output_only),
         cmocka_unit_test(test_what_comes_through_a_pipe_is_passed_as_it_is),
         cmocka_unit_test(test_escape_keys_of_a_terminal),
