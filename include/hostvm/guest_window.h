@@ -24,12 +24,11 @@
 #include <sys/types.h>
 
 #include <sel4/sel4.h>
+#include <sel4vm/types.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-typedef struct vm vm_t;
 
 /**
  * A window. Opaque.

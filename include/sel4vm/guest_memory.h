@@ -5,13 +5,11 @@
 #include <stdint.h>
 
 #include <sel4/sel4.h>
+#include <sel4vm/types.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-typedef struct vm vm_t;
-typedef struct vm_vcpu vm_vcpu_t;
 
 /**
  * One frame to map into the guest.

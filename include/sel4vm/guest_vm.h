@@ -18,14 +18,13 @@
 
 #include <platsupport/io.h>
 #include <sel4/sel4.h>
+#include <sel4vm/types.h>
 #include <simple/simple.h>
 #include <utils/util.h>
 #include <vka/object.h>
 #include <vka/vka.h>
 #include <vspace/vspace.h>
 
-typedef struct vm vm_t;
-typedef struct vm_vcpu vm_vcpu_t;
 typedef struct vm_mem vm_mem_t;
 typedef struct vm_ram_region vm_ram_region_t;
 typedef struct vm_run vm_run_t;

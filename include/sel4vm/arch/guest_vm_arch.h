@@ -4,8 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef struct vm vm_t;
-typedef struct vm_vcpu vm_vcpu_t;
+#include <sel4vm/types.h>
 
 #if defined(__x86_64__)
 

@@ -5,12 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sel4vm/types.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-typedef struct vm vm_t;
-typedef struct vm_vcpu vm_vcpu_t;
 
 /**
  * Verdict of a port callback.
