@@ -8,8 +8,14 @@ extern "C" {
 #endif
 
 /**
- * Called when the guest has acknowledged an interrupt (end of interrupt). Runs on vm_run's thread,
- * never together with another callback. May raise the line again.
+ * Called when the guest has acknowledged an interrupt: once for each end of interrupt of the line,
+ * and for an edge that the guest forgets by initialising the controller anew. Runs on vm_run's
+ * thread, never together with another callback. May raise the line again.
+ *
+ * Differs from libsel4vm: the controllers are the kernel's and tell of an end of interrupt, they
+ * do not wait for it to be served. The guest runs on meanwhile, so the call comes soon after, and
+ * several may come in a row (64 at most; of more that came in between nobody is told). A stop
+ * (hostvm_vm_stop) returns when all of them were made.
  *
  * @param vcpu    x86: the boot vcpu
  * @param irq     the line

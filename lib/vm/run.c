@@ -333,7 +333,8 @@ static enum run_verdict serve_events(vm_t *vm)
     return RUN_CONTINUE;
 }
 
-/* Notifications before a stop: none is lost when both come together. */
+/* Notifications and events before a stop: none is lost when both come together. Acknowledgements
+ * are events, of whose coming the guest's exit may be the first to tell. */
 static enum run_verdict serve_requests(vm_t *vm)
 {
     struct hosted_vm *hosted = vm->hosted;
@@ -347,7 +348,7 @@ static enum run_verdict serve_requests(vm_t *vm)
     if ((requests & REQUEST_NOTIFY) != 0) {
         verdict = serve_notification(vm);
     }
-    if (verdict == RUN_CONTINUE && (requests & REQUEST_EVENTS) != 0) {
+    if (verdict == RUN_CONTINUE && (requests & (REQUEST_EVENTS | REQUEST_STOP)) != 0) {
         verdict = serve_events(vm);
     }
     if ((requests & REQUEST_STOP) != 0) {

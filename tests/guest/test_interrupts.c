@@ -10,7 +10,8 @@
 
 enum {
     HANDLER_GPA = 0x2000,
-    HOST_PORT = 0x80, /* the test's turn */
+    OTHER_GPA = 0x6000, /* code of a second vcpu */
+    HOST_PORT = 0x80,   /* the test's turn */
     NR_LINES = 16,
 };
 
@@ -269,6 +270,53 @@ static void test_an_edge_on_a_masked_line_is_delivered_after_unmasking(void **st
     }
 }
 
+GUEST_CODE(sleep_for_good, "1: hlt\njmp 1b\n");
+
+/* Three in a row, and the guest ends without waiting for the acknowledgements. */
+GUEST_CODE(take_three_and_leave,
+           INIT_8259 UNMASK_4 "sti\n" ASK_HOST "1: cmp $1, %r15\njne 1b\n" ASK_HOST
+                              "1: cmp $2, %r15\njne 1b\n" ASK_HOST "1: cmp $3, %r15\njne 1b\n"
+                              "cli\n" GUEST_EXIT);
+
+static void test_each_end_of_interrupt_is_told_of_before_a_stop_returns(void **state)
+{
+    (void)state;
+    for (unsigned nr_vcpus = 1; nr_vcpus <= 2; nr_vcpus++) {
+        struct testvm *t = testvm_create();
+        struct acks acks = {.irq = 4, .act = vm_inject_irq, .nr_wanted = 3};
+
+        boot(t, &take_three_and_leave, &handle_first_chip, &acks);
+        if (nr_vcpus == 2) {
+            vm_vcpu_t *other = vm_create_vcpu(&t->vm, 0);
+
+            testvm_load(t, OTHER_GPA, &sleep_for_good);
+            assert_int_equal(vm_set_vmcs_field(other, VMX_GUEST_RIP, OTHER_GPA), 0);
+            assert_int_equal(vcpu_start(other), 0);
+        }
+        testvm_run_to_exit(t);
+        assert_int_equal(testvm_reg(t, VCPU_CONTEXT_R15), 3);
+        assert_int_equal(acks.nr[4], 3);
+        testvm_destroy(t);
+    }
+}
+
+/* End of interrupt for line 4 (specific, 8259A data sheet), many times, of none. */
+GUEST_CODE(end_without_end, INIT_8259 UNMASK_4 "mov $1000, %ecx\n"
+                                               "mov $0x64, %al\n"
+                                               "3: out %al, $0x20\n"
+                                               "dec %ecx\n"
+                                               "jnz 3b\n" GUEST_EXIT);
+
+static void test_a_guest_that_acknowledges_without_end_does_not_keep_the_vmm(void **state)
+{
+    struct testvm *t = *state;
+    struct acks acks = {.irq = 4, .act = vm_inject_irq};
+
+    boot(t, &end_without_end, &handle_first_chip, &acks);
+    testvm_run_to_exit(t);
+    assert_in_range(acks.nr[4], 1, 1000);
+}
+
 static int raise_and_lower(vm_vcpu_t *vcpu, int irq)
 {
     assert_int_equal(vm_set_irq_level(vcpu, irq, 1), 0);
@@ -360,6 +408,8 @@ int main(void)
         vm_test(test_the_last_registration_of_a_line_counts),
         vm_test(test_an_acknowledgement_may_raise_the_line_again),
         cmocka_unit_test(test_an_edge_on_a_masked_line_is_delivered_after_unmasking),
+        cmocka_unit_test(test_each_end_of_interrupt_is_told_of_before_a_stop_returns),
+        vm_test(test_a_guest_that_acknowledges_without_end_does_not_keep_the_vmm),
         vm_test(test_setting_the_level_of_an_open_line_succeeds),
         vm_test(test_a_level_interrupts_until_an_acknowledgement_lowers_it),
         vm_test(test_a_line_of_the_second_chip_is_acknowledged_and_the_cascade_is_not),
