@@ -34,15 +34,23 @@ enum run_verdict {
     RUN_UNKNOWN,     /* an exit that the architecture does not know */
 };
 
+/* Who says that an access cannot be handled: what the reason of a crash is made of. */
+enum fault_refuser {
+    REFUSED_BY_CALLBACK,           /* the reservation's */
+    REFUSED_BY_UNHANDLED_CALLBACK, /* the VM's */
+    REFUSED_BY_LIBRARY,            /* and the thread's last reason is why */
+};
+
 /* The access that a fault callback is called for. */
 struct fault {
     uint64_t addr; /* guest-physical */
     uint64_t data; /* written by the guest, or to be read by it; in the low bits */
     uint8_t size;  /* bytes, 1 to 8 */
     bool is_write;
-    bool is_active;    /* a callback is being asked */
-    bool is_advanced;  /* the callback declared the access complete */
-    bool is_restarted; /* the callback wants it done again */
+    bool is_active;             /* a callback is being asked */
+    bool is_advanced;           /* the callback declared the access complete */
+    bool is_restarted;          /* the callback wants it done again */
+    enum fault_refuser refuser; /* of no meaning unless it is refused */
 };
 
 /* One entry of a vcpu's memory of its last exits. */

@@ -60,6 +60,12 @@ static bool complete_in_memory(struct hosted_vm *hosted, struct hosted_vcpu *hv)
     return true;
 }
 
+static memory_fault_result_t refuse(struct fault *fault)
+{
+    fault->refuser = REFUSED_BY_LIBRARY;
+    return FAULT_ERROR;
+}
+
 /* The reservation of an access, its mapping and its callback. */
 static memory_fault_result_t ask_reservation(vm_t *vm, vm_vcpu_t *vcpu)
 {
@@ -70,18 +76,13 @@ static memory_fault_result_t ask_reservation(vm_t *vm, vm_vcpu_t *vcpu)
         return FAULT_UNHANDLED;
     }
     if (fault->size > range_end(reservation->range) - fault->addr) { /* it begins inside */
-        (void)public_status(
-            vm, fail(-EFAULT,
-                     "an access of %u bytes at 0x%llx reaches past the end of its reservation, "
-                     "[0x%llx..0x%llx)",
-                     fault->size, (unsigned long long)fault->addr,
-                     (unsigned long long)reservation->range.start,
-                     (unsigned long long)range_end(reservation->range)));
-        return FAULT_ERROR;
+        (void)fail(-EFAULT, "it reaches past the end of the reservation [0x%llx..0x%llx)",
+                   (unsigned long long)reservation->range.start,
+                   (unsigned long long)range_end(reservation->range));
+        return refuse(fault);
     }
     if (reservation->iterator != NULL) {
-        return public_status(vm, memory_map_deferred(vm, reservation)) == 0 ? FAULT_RESTART
-                                                                            : FAULT_ERROR;
+        return memory_map_deferred(vm, reservation) == 0 ? FAULT_RESTART : refuse(fault);
     }
     /* Memory is there, and still KVM came here: the slot was being exchanged, or the guest lacks
      * the right. */
@@ -106,6 +107,7 @@ static memory_fault_result_t ask_anybody(vm_t *vm, vm_vcpu_t *vcpu)
     if (result != FAULT_UNHANDLED || vm->mem.unhandled_mem_fault_handler == NULL) {
         return result;
     }
+    fault->refuser = REFUSED_BY_UNHANDLED_CALLBACK;
     return vm->mem.unhandled_mem_fault_handler(vm, vcpu, fault->addr, fault->size,
                                                vm->mem.unhandled_mem_fault_cookie);
 }
@@ -140,21 +142,22 @@ static enum run_verdict ignore(vm_vcpu_t *vcpu)
 static enum run_verdict nobody(vm_vcpu_t *vcpu, memory_fault_result_t result)
 {
     const struct fault *fault = &vcpu->hosted->fault;
-    const char *what = fault->is_write ? "write" : "read";
+    const char *who = fault->refuser == REFUSED_BY_UNHANDLED_CALLBACK
+                          ? "the unhandled-fault callback"
+                          : "its fault callback";
+    const char *why = " reported an error";
 
     if (result == FAULT_UNHANDLED) {
-        return crash(vcpu, "%s of %u bytes at 0x%llx: nothing is there and nobody handled it", what,
-                     fault->size, (unsigned long long)fault->addr);
+        who = "nothing is there and nobody handled it";
+        why = "";
+    } else if (result == FAULT_RESTART) {
+        why = " asks for a restart again and again, but nothing is there";
+    } else if (fault->refuser == REFUSED_BY_LIBRARY) {
+        who = reason_last();
+        why = "";
     }
-    if (result == FAULT_RESTART) {
-        return crash(vcpu,
-                     "%s of %u bytes at 0x%llx: its fault callback asks for a restart again and "
-                     "again, but nothing "
-                     "is there",
-                     what, fault->size, (unsigned long long)fault->addr);
-    }
-    return crash(vcpu, "%s of %u bytes at 0x%llx: its fault callback reported an error", what,
-                 fault->size, (unsigned long long)fault->addr);
+    return crash(vcpu, "%s of %u bytes at 0x%llx: %s%s", fault->is_write ? "write" : "read",
+                 fault->size, (unsigned long long)fault->addr, who, why);
 }
 
 static enum run_verdict handle_mmio(vm_vcpu_t *vcpu, const struct kvm_run *run)
@@ -175,6 +178,7 @@ static enum run_verdict handle_mmio(vm_vcpu_t *vcpu, const struct kvm_run *run)
         }
         if (result == FAULT_RESTART && nr_restarts + 1 < MAX_RESTARTS) {
             hv->fault.is_restarted = false;
+            hv->fault.refuser = REFUSED_BY_CALLBACK;
             continue;
         }
         if (result == FAULT_HANDLED) {

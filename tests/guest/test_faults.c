@@ -287,8 +287,8 @@ static void test_what_a_reservation_leaves_unhandled_goes_to_the_unhandled_callb
     struct device last_resort = {.value = 8};
 
     boot(t, &load_long, &device);
-    assert_int_equal(
-        vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort), 0);
+    assert_int_equal(vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort),
+                     0);
     testvm_run_to_exit(t);
     assert_int_equal(device.nr_accesses, 1);
     assert_int_equal(last_resort.nr_accesses, 1);
@@ -315,8 +315,8 @@ static void test_an_address_that_nobody_reserved_is_unhandled(void **state)
     struct device last_resort = {.value = 9};
 
     testvm_boot(t, &two_loads);
-    assert_int_equal(
-        vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort), 0);
+    assert_int_equal(vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort),
+                     0);
     testvm_run_to_exit(t);
     assert_int_equal(last_resort.nr_accesses, 2);
     assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ECX), 9);
@@ -328,8 +328,8 @@ static void test_an_unhandled_callback_may_ignore(void **state)
     struct device last_resort = {.result = FAULT_IGNORE};
 
     testvm_boot(t, &load_and_store_rest);
-    assert_int_equal(
-        vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort), 0);
+    assert_int_equal(vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort),
+                     0);
     testvm_run_to_exit(t);
     assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 0x1111111122222222);
 }
@@ -338,6 +338,13 @@ static void test_an_unhandled_callback_that_does_not_handle_ends_the_run(void **
 {
     static const memory_fault_result_t results[] = {FAULT_UNHANDLED, FAULT_ERROR, FAULT_RESTART,
                                                     (memory_fault_result_t)99};
+    static const char *const reasons[] = {
+        "read of 4 bytes at 0x200004: nothing is there and nobody handled it",
+        "read of 4 bytes at 0x200004: the unhandled-fault callback reported an error",
+        "read of 4 bytes at 0x200004: the unhandled-fault callback asks for a restart again and "
+        "again, but nothing is there",
+        "read of 4 bytes at 0x200004: the unhandled-fault callback reported an error",
+    };
 
     (void)state;
     for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
@@ -348,6 +355,7 @@ static void test_an_unhandled_callback_that_does_not_handle_ends_the_run(void **
         assert_int_equal(
             vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort), 0);
         assert_int_equal(testvm_run(t), -1);
+        assert_reason(reasons[i]);
         assert_int_equal(t->vm.run.exit_reason, VM_GUEST_ERROR_EXIT);
         testvm_destroy(t);
     }
@@ -366,8 +374,8 @@ static void test_addresses_of_40_bits_arrive_whole(void **state)
 
     testvm_boot(t, &load_mapped_high);
     ((uint64_t *)testvm_pointer(t, DIRECTORY_GPA, PAGE))[DEVICE_GPA >> 21] = high | 0x87;
-    assert_int_equal(
-        vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort), 0);
+    assert_int_equal(vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort),
+                     0);
     testvm_run_to_exit(t);
     assert_read(&last_resort, 0, high + 0x10, 4);
     assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 10);
@@ -382,8 +390,8 @@ static void boot_small(struct testvm *t, const struct guest_code *code, struct d
 {
     testvm_boot(t, code);
     assert_non_null(vm_reserve_memory_at(&t->vm, DEVICE_GPA, 0x100, device_fault, device));
-    assert_int_equal(
-        vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, last_resort), 0);
+    assert_int_equal(vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, last_resort),
+                     0);
 }
 
 static void test_fault_past_end_of_reservation_is_unhandled(void **state)
@@ -406,6 +414,8 @@ static void test_access_over_the_end_of_a_reservation_is_an_error(void **state)
 
     boot_small(t, &load_over_the_end, &device, &last_resort);
     assert_int_equal(testvm_run(t), -1);
+    assert_reason("read of 4 bytes at 0x2000fe: it reaches past the end of the reservation "
+                  "[0x200000..0x200100)");
     assert_int_equal(t->vm.run.exit_reason, VM_GUEST_ERROR_EXIT);
     assert_int_equal(device.nr_accesses, 0);
     assert_int_equal(last_resort.nr_accesses, 0);
@@ -448,8 +458,8 @@ static void test_unused_anonymous_space_is_unhandled(void **state)
 
     testvm_boot(t, &load_behind);
     assert_int_equal(vm_memory_make_anon(&t->vm, DEVICE_GPA, PAGE), 0);
-    assert_int_equal(
-        vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort), 0);
+    assert_int_equal(vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort),
+                     0);
     testvm_run_to_exit(t);
     assert_int_equal(last_resort.nr_accesses, 1);
 }
@@ -467,8 +477,7 @@ static void test_access_over_two_reservations_faults_in_each(void **state)
     struct device high = {.value = 0xb1b2b3b4};
 
     boot(t, &cross_pages, &low);
-    assert_non_null(
-        vm_reserve_memory_at(&t->vm, DEVICE_GPA + PAGE, PAGE, device_fault, &high));
+    assert_non_null(vm_reserve_memory_at(&t->vm, DEVICE_GPA + PAGE, PAGE, device_fault, &high));
     testvm_run_to_exit(t);
     assert_int_equal(low.nr_accesses, 2);
     assert_write(&low, 0, 0x200ffc, 4, 0x55667788);
@@ -630,8 +639,8 @@ static void test_a_callback_may_free_its_own_reservation(void **state)
 
     testvm_boot(t, &two_loads);
     device.cookie = vm_reserve_memory_at(&t->vm, DEVICE_GPA, PAGE, device_fault, &device);
-    assert_int_equal(
-        vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort), 0);
+    assert_int_equal(vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort),
+                     0);
     testvm_run_to_exit(t);
     assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 4);
     assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ECX), 5);
@@ -649,8 +658,8 @@ static void test_fetching_code_where_nothing_is_ends_the_run(void **state)
     struct device last_resort = {.value = 0};
 
     boot(t, &jump_to_device, &device);
-    assert_int_equal(
-        vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort), 0);
+    assert_int_equal(vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort),
+                     0);
     assert_int_equal(testvm_run(t), -1);
     assert_int_equal(hostvm_vm_end(&t->vm), HOSTVM_END_CRASH);
     assert_int_equal(device.nr_accesses, 0);

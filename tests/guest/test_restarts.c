@@ -426,6 +426,8 @@ static void test_a_deferred_mapping_that_fails_ends_the_run(void **state)
     boot(t, &load, &device);
     assert_int_equal(vm_map_reservation(&t->vm, device.cookie, next_frame, &source), 0);
     assert_int_equal(testvm_run(t), -1);
+    assert_reason("read of 4 bytes at 0x200004: cannot map [0x200000..0x201000): the iterator has "
+                  "no frame for 0x200000");
     assert_int_equal(t->vm.run.exit_reason, VM_GUEST_ERROR_EXIT);
     assert_int_equal(source.nr_asked, 1);
     assert_int_equal(device.nr_accesses, 0);
