@@ -134,25 +134,28 @@ seL4_Error seL4_CNode_Delete(seL4_CNode root, seL4_Word index, seL4_Uint8 depth)
 seL4_Error seL4_CNode_Revoke(seL4_CNode root, seL4_Word index, seL4_Uint8 depth);
 
 /**
- * Makes objects out of untyped memory and puts their capabilities into consecutive empty slots.
+ * Makes an object out of untyped memory and puts its capability into an empty slot.
+ *
+ * Differs from seL4: slots have no neighbours here, so one object is made at a time. The memory
+ * comes back when all objects made of it are gone, not by revoking.
  *
  * @param untyped      the untyped memory
  * @param type         a seL4_ObjectType
  * @param size_bits    logarithm of the size, for types that come in several
  * @param root         the hosted capability space
- * @param node_index   0
- * @param node_depth   0
- * @param node_offset  the first slot
- * @param num_objects  how many
+ * @param node_index   of no meaning: the slot is in the root itself
+ * @param node_depth   of no meaning
+ * @param node_offset  the slot's handle
+ * @param num_objects  1
  * @return seL4_NoError, or an error with nothing made: seL4_NotEnoughMemory when the memory is
- *         used up
+ *         used up, seL4_RangeError for any other num_objects
  */
 seL4_Error seL4_Untyped_Retype(seL4_Untyped untyped, seL4_Word type, seL4_Word size_bits,
                                seL4_CNode root, seL4_Word node_index, seL4_Word node_depth,
                                seL4_Word node_offset, seL4_Word num_objects);
 
 /**
- * Ends the program that calls it.
+ * Ends the program that calls it, by abort(). For client code: the library itself never does this.
  */
 static inline void seL4_DebugHalt(void)
 {

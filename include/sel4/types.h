@@ -54,7 +54,8 @@ typedef struct seL4_CapRights {
 } seL4_CapRights_t;
 
 /**
- * Makes rights from four flags, of which only the lowest bit counts.
+ * Makes rights from four flags, of which only the lowest bit counts. Those below take them apart:
+ * 0 or 1.
  */
 static inline seL4_CapRights_t seL4_CapRights_new(seL4_Uint64 grantReply, seL4_Uint64 grant,
                                                   seL4_Uint64 read, seL4_Uint64 write)

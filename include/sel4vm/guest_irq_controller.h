@@ -38,6 +38,8 @@ int vm_create_default_irq_controller(vm_t *vm);
 /**
  * Raises and lowers a line: one edge. From callbacks and from any thread.
  *
+ * Differs from libsel4vm: a line that is not there, and a VM without controller, are refused.
+ *
  * @param vcpu  any vcpu of the VM; delivery is the controller's business
  * @param irq   x86: 0 to 15
  * @return 0, also when the guest has the line masked (the edge is remembered); -1 when vcpu is
@@ -48,6 +50,9 @@ int vm_inject_irq(vm_vcpu_t *vcpu, int irq);
 /**
  * Sets the level of a line. From callbacks and from any thread.
  *
+ * @param vcpu       any vcpu of the VM
+ * @param irq        x86: 0 to 15
+ * @param irq_level  0: low; anything else: high
  * @return 0; -1 when the guest has the line masked (an edge is remembered all the same), vcpu is
  * NULL, there is no controller or no such line
  */
@@ -57,8 +62,12 @@ int vm_set_irq_level(vm_vcpu_t *vcpu, int irq, int irq_level);
  * Registers the callback for acknowledgements of a line; replaces the one before. Before or after
  * vm_create_default_irq_controller.
  *
+ * From callbacks and from any thread.
+ *
  * Differs from libsel4vm: callbacks belong to a VM, not to the process.
  *
+ * @param vcpu    any vcpu of the VM
+ * @param irq     x86: 0 to 15
  * @param ack_fn  may be NULL: nobody is told
  * @return 0; -1 when vcpu is NULL, the line is not 0 to 15, or descriptors run out
  */

@@ -56,8 +56,10 @@ typedef struct vm_memory_reservation_cookie vm_memory_reservation_cookie_t;
  * @param vm            the VM
  * @param vcpu          the vcpu whose access it is; guest_vcpu_fault.h describes the access
  * @param fault_addr    guest-physical address of the access
- * @param fault_length  bytes accessed: all of them inside the reservation
+ * @param fault_length  bytes accessed: all of them inside the reservation. An access that begins
+ * inside and ends past it is an error, with no callback asked; libsel4vm passes it on
  * @param cookie        as given to the reservation
+ * @return the verdict; any number that is none is an error
  */
 typedef memory_fault_result_t (*memory_fault_callback_fn)(vm_t *vm, vm_vcpu_t *vcpu,
                                                           uintptr_t fault_addr, size_t fault_length,
@@ -65,7 +67,13 @@ typedef memory_fault_result_t (*memory_fault_callback_fn)(vm_t *vm, vm_vcpu_t *v
 
 /**
  * Asked for the frame that covers a guest-physical address while a reservation is mapped. Must not
- * itself change reservations or mappings of the VM.
+ * itself change reservations or mappings of the VM. Runs on the thread that maps; where mappings
+ * are deferred, on that of the vcpu that faults.
+ *
+ * @param addr    where the next frame belongs: the beginning of a page
+ * @param cookie  as given with the iterator
+ * @return the frame, whose vaddr says where it goes; with cptr seL4_CapNull: there is none, and the
+ * mapping fails
  */
 typedef vm_frame_t (*memory_map_iterator_fn)(uintptr_t addr, void *cookie);
 
@@ -74,7 +82,10 @@ typedef vm_frame_t (*memory_map_iterator_fn)(uintptr_t addr, void *cookie);
  *
  * Reservations own whole 4 KiB pages: two of them never share one, even if their bytes do not
  * overlap. Faults in the rest of a page outside [addr, addr + size) belong to nobody. Before or
- * while the VM runs, from any thread.
+ * while the VM runs, from any thread and from callbacks. The reservation is the VM's, until
+ * vm_free_reserved_memory or hostvm_vm_destroy.
+ *
+ * Differs from libsel4vm: of an unaligned range every page is looked at, the last one, too.
  *
  * @param vm              the VM
  * @param addr            first address; 0 is one like any other
@@ -96,7 +107,8 @@ vm_memory_reservation_t *vm_reserve_memory_at(vm_t *vm, uintptr_t addr, size_t s
  * 4096.
  *
  * Differs from libsel4vm: space that was freed is used again; align 0 means 1; an address outside a
- * region is never returned.
+ * region is never returned; size 0 is refused. When and by whom, and whose it is: as
+ * vm_reserve_memory_at.
  *
  * @param vm              the VM
  * @param size            bytes, exact; pages are handed out whole
@@ -125,7 +137,8 @@ vm_memory_reservation_t *vm_reserve_anon_memory(vm_t *vm, size_t size, size_t al
 
 /**
  * Makes [addr, addr + size) a region that vm_reserve_anon_memory takes its reservations from. Not
- * revocable. Regions are not joined: a reservation lies in one of them.
+ * revocable. Regions are not joined: a reservation lies in one of them. Before or while the VM
+ * runs, from any thread and from callbacks.
  *
  * @return 0; -1 when vm is NULL, size is 0, the range wraps, a page of it is taken, or memory runs
  * out
@@ -150,10 +163,12 @@ int vm_free_reserved_memory(vm_t *vm, vm_memory_reservation_t *reservation);
  * its last, and maps each at its own vaddr with its rights: read and write: plain memory; read
  * only: stores reach the callback; without the right to read: every access does. Where the
  * environment defers mappings (hostvm_env_config_t), iterator and cookie are kept instead and the
- * first fault maps.
+ * first fault maps. Before or while the VM runs, from any thread and from callbacks. The frames
+ * stay the caller's; deleting the capability of one takes it out of the guest.
  *
  * Differs from libsel4vm: pages of an unaligned reservation are mapped all; all or nothing is
- * mapped.
+ * mapped, and nothing is tried again at a fault; a missing frame fails, which early versions took
+ * for the end.
  *
  * @return 0; -1 when an argument is NULL, the reservation is mapped already, the iterator returns
  * no frame or one that is not a frame, of a wrong size, unaligned, outside the reservation, out of
@@ -165,8 +180,11 @@ int vm_map_reservation(vm_t *vm, vm_memory_reservation_t *reservation,
 
 /**
  * Fills a reservation with the given frames, one after the other from its first page on, with all
- * rights, at once.
+ * rights, at once, also where the environment defers mappings. The list may go afterwards;
+ * otherwise as vm_map_reservation.
  *
+ * @param vm               the VM
+ * @param reservation      of this VM
  * @param frames           capabilities; more than needed are ignored
  * @param num_frames       how many
  * @param frame_size_bits  log2 of the size of each: 12, 21 or 30
@@ -176,13 +194,19 @@ int vm_map_reservation_frames(vm_t *vm, vm_memory_reservation_t *reservation, se
                               size_t num_frames, size_t frame_size_bits);
 
 /**
- * Tells where a reservation lies: exactly as it was reserved. A NULL result pointer is skipped.
+ * Tells where a reservation lies: exactly as it was reserved. From any thread and from callbacks.
+ *
+ * @param reservation  a live one; for NULL nothing is stored, and that is logged
+ * @param addr         receives its first address; may be NULL
+ * @param size         receives its bytes; may be NULL
  */
 void vm_get_reservation_memory_region(vm_memory_reservation_t *reservation, uintptr_t *addr,
                                       size_t *size);
 
 /**
- * Prepares a VM for reservations. vm_init does it; called again it changes nothing.
+ * Prepares a VM for reservations. vm_init does it.
+ *
+ * Differs from libsel4vm, where a second call forgets all reservations: it changes nothing.
  *
  * @return 0; -1 when vm is NULL or not initialised
  */

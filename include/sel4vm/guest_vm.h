@@ -47,7 +47,8 @@ extern "C" {
  * @param vm      the VM
  * @param vcpu    the vcpu whose access it is; the functions of guest_vcpu_fault.h describe the
  * access
- * @param paddr   guest-physical address of the access, in full width
+ * @param paddr   guest-physical address of the access, in full width (libsel4vm on x86 passes 32
+ * bits of it)
  * @param len     bytes accessed
  * @param cookie  as registered
  * @return as a reservation's callback: FAULT_HANDLED, FAULT_IGNORE, FAULT_RESTART; FAULT_UNHANDLED
@@ -180,6 +181,10 @@ struct vm {
  * these headers say of vm_run's thread then holds for the thread that steps, and every vcpu has a
  * thread of its own, also the only one.
  *
+ * Differs from libsel4vm: it goes on after an unhandled-fault callback that handled or skipped an
+ * access; badges of every value reach the notification callback, 0 and a vcpu's number, too; the
+ * stack pointer is set once, to 0x96000, and not where the client has set it.
+ *
  * @return 0 when the VM was stopped (hostvm_vm_stop) or the guest powered off or asked for a reset
  * through its firmware interface; -1 on every error, with vm->run.exit_reason ==
  * VM_GUEST_ERROR_EXIT. hostvm_vm_end (hostvm/vm.h) tells which.
@@ -187,14 +192,19 @@ struct vm {
 int vm_run(vm_t *vm);
 
 /**
- * Brings a vcpu online. Before vm_run, or from a callback while the VM runs, or between steps.
+ * Brings a vcpu online. Before vm_run, or from a callback while the VM runs, or between steps. From
+ * then on vm_run runs it: at RIP as set, or 0.
+ *
+ * Differs from libsel4vm on x86, whose result has no meaning.
  *
  * @return 0, also when it is online already; -1 when vcpu is NULL or KVM refuses another vcpu
  */
 int vcpu_start(vm_vcpu_t *vcpu);
 
 /**
- * Registers the callback for memory faults that nobody took; replaces the one before.
+ * Registers the callback for memory faults that nobody took; replaces the one before. Before or
+ * while the VM runs, from any thread and from callbacks. Without one such a fault ends vm_run with
+ * -1.
  *
  * @return 0; -1 when vm or fault_handler is NULL
  */
@@ -203,8 +213,8 @@ int vm_register_unhandled_mem_fault_callback(vm_t *vm,
                                              void *cookie);
 
 /**
- * Registers the callback for notifications; replaces the one before. A notification without a
- * callback ends vm_run with -1.
+ * Registers the callback for notifications; replaces the one before. Before or while the VM runs,
+ * from any thread and from callbacks. A notification without a callback ends vm_run with -1.
  *
  * @return 0; -1 when vm or notification_callback is NULL
  */

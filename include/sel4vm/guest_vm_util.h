@@ -7,13 +7,16 @@
 extern "C" {
 #endif
 
+/* The VM is one that vm_init succeeded for, the vcpu one of vm_create_vcpu; neither may be NULL.
+ * From any thread, while nobody creates vcpus. What is returned is the VM's. */
+
 /** The vcpu's TCB handle: 0, hosted vcpus have none. */
 static inline seL4_CPtr vm_get_vcpu_tcb(vm_vcpu_t *vcpu)
 {
     return vcpu->tcb.tcb.cptr;
 }
 
-/** The handle of a vcpu by its index; seL4_CapNull when there is no such vcpu. */
+/** The handle of a vcpu by its index, not 0; seL4_CapNull when there is no such vcpu. */
 static inline seL4_CPtr vm_get_vcpu(vm_t *vm, int vcpu_id)
 {
     if (vcpu_id < 0 || (unsigned int)vcpu_id >= vm->num_vcpus) {

@@ -20,6 +20,9 @@ extern "C" {
  * The functions below dispatch through the address space. Without one, or when it does not offer
  * the operation, they log that and return their failure: -1, NULL, seL4_CapNull, 0 for a cookie,
  * a reservation whose res is NULL.
+ *
+ * An environment's address space and a VM's may be used by any thread and from callbacks; a VM's
+ * also while it runs. Capabilities stay the caller's, and so do frames whose cookie was not given.
  */
 typedef struct vspace vspace_t;
 
@@ -208,8 +211,10 @@ static inline void *vspace_map_pages(vspace_t *vspace, seL4_CPtr caps[], uintptr
  * Makes fresh zeroed pages inside a reservation, at config->vaddr. If that fails half-way, what
  * was made is removed.
  *
- * @param res  a reservation with rights: not a deferred one
- * @return 0 or -1
+ * @param res  a reservation with rights: not a deferred one, which libsel4utils would map without
+ *             any
+ * @return 0; -1 for 0 pages, a bad size, a range outside the reservation, a page that is mapped
+ *         already, or when memory is short
  */
 static inline int vspace_new_pages_at_vaddr_with_config(vspace_t *vspace,
                                                         vspace_new_pages_config_t *config,
@@ -299,7 +304,7 @@ static inline int vspace_deferred_rights_map_pages_at_vaddr(
 
 /**
  * Unmaps pages. Those inside a reservation are reserved again, others empty. Pages that are not
- * mapped are logged and skipped.
+ * mapped are logged and skipped; libsel4utils ends the program there.
  *
  * @param vka  VSPACE_PRESERVE (NULL) to leave the capabilities to the caller; VSPACE_FREE or an
  *             allocator to delete them and to free the frames that were mapped with a cookie
@@ -412,6 +417,9 @@ static inline reservation_t vspace_reserve_deferred_rights_range_at(vspace_t *vs
 
 /**
  * Gives a reservation up. What is mapped in it stays mapped; its other pages are empty again.
+ *
+ * Differs from libsel4utils, which leaves pages behind the first mapped one, and blocks of 2 MiB,
+ * reserved.
  */
 static inline void vspace_free_reservation(vspace_t *vspace, reservation_t reservation)
 {
@@ -423,7 +431,8 @@ static inline void vspace_free_reservation(vspace_t *vspace, reservation_t reser
 }
 
 /**
- * Gives the reservation up that contains an address; logs when there is none.
+ * Gives the reservation up that contains an address; logs when there is none, where libsel4utils
+ * crashes.
  */
 static inline void vspace_free_reservation_by_vaddr(vspace_t *vspace, void *vaddr)
 {

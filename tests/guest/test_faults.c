@@ -421,6 +421,38 @@ static void test_access_over_the_end_of_a_reservation_is_an_error(void **state)
     assert_int_equal(last_resort.nr_accesses, 0);
 }
 
+/* Eight bytes over the end of RAM: five of them are the device's. Again and again. */
+GUEST_CODE(load_odd_sizes, "mov $200, %ecx\n"
+                           "1: mov 0x100000 - 3, %rbx\n"
+                           "dec %ecx\n"
+                           "jnz 1b\n" GUEST_EXIT);
+
+static void count_message(void *cookie, enum hostvm_log_level level, const char *message)
+{
+    (void)level;
+    if (strncmp(message, "an access of 5 bytes has no data mask", 37) == 0) {
+        ++*(unsigned *)cookie;
+    }
+}
+
+static void test_sizes_without_a_mask_do_not_flood_the_log(void **state)
+{
+    unsigned nr_messages = 0;
+    struct testvm *t = testvm_create_with(
+        (hostvm_env_config_t){.log_fn = count_message, .log_cookie = &nr_messages});
+    struct device behind = {.value = 1};
+
+    (void)state;
+    testvm_boot(t, &load_odd_sizes);
+    assert_non_null(vm_reserve_memory_at(&t->vm, RAM_SIZE, PAGE, device_fault, &behind));
+    testvm_run_to_exit(t);
+    assert_int_equal(behind.nr_accesses, 200);
+    assert_int_equal(behind.accesses[0].size, 5);
+    assert_int_equal(behind.accesses[0].mask, 0);
+    assert_in_range(nr_messages, 1, 20);
+    testvm_destroy(t);
+}
+
 static void test_the_last_bytes_of_a_reservation_are_its_own(void **state)
 {
     struct testvm *t = *state;
@@ -689,6 +721,7 @@ int main(void)
         vm_test(test_addresses_of_40_bits_arrive_whole),
         vm_test(test_fault_past_end_of_reservation_is_unhandled),
         vm_test(test_access_over_the_end_of_a_reservation_is_an_error),
+        cmocka_unit_test(test_sizes_without_a_mask_do_not_flood_the_log),
         vm_test(test_the_last_bytes_of_a_reservation_are_its_own),
         vm_test(test_anonymous_reservations_get_their_faults),
         vm_test(test_unused_anonymous_space_is_unhandled),

@@ -32,6 +32,10 @@ typedef enum vcpu_context_reg vcpu_context_reg_t;
  * is not active. What is set is in force at the vcpu's next entry and visible to the getters at
  * once. In a callback that answers a read, a register set here wins over the value read where both
  * are the same register.
+ *
+ * Differs from libsel4vm: the getters also work after the guest has run and without an exit; a
+ * register or field that there is not is refused; setting one register keeps the others; results
+ * are untouched on failure.
  */
 
 /** Sets all general registers. 0; -1 when vcpu is NULL or KVM refuses. */
