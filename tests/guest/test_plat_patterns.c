@@ -3,6 +3,7 @@
 #include "support/vm.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +17,8 @@
 #include <virtio/virtio_ring.h>
 #include <vka/capops.h>
 #include <vka/object.h>
+
+#include "support/inject.h"
 
 enum { BIOS = 0xe0000, BIOS_SIZE = 0xffff, NR_BIOS_PAGES = 16 };
 
@@ -315,6 +318,8 @@ static void test_rings_in_guest_memory_are_worked_through_touches(void **state)
     vring_init(&guest, NUM, (void *)(uintptr_t)RING, VIRTIO_PCI_VRING_ALIGN);
     vring_init(&mine, NUM, testvm_pointer(t, RING, vring_size(NUM, VIRTIO_PCI_VRING_ALIGN)),
                VIRTIO_PCI_VRING_ALIGN);
+    inject_fail_nth(UINT_MAX); /* never: to count */
+    inject_count_system_calls();
     for (uint16_t i = 0; i < ROUNDS; i++) {
         uint16_t head = i % (NUM / 2) * 2;
         struct virtio_net_hdr header = {.hdr_len = i};
@@ -334,6 +339,9 @@ static void test_rings_in_guest_memory_are_worked_through_touches(void **state)
         assert_int_equal(mine.used->idx, i + 1);
         assert_int_equal(mine.used->ring[i % NUM].id, head);
     }
+    assert_int_equal(inject_system_calls(), 0);
+    assert_int_equal(inject_count(), 0);
+    assert_false(inject_disarm());
 }
 
 /* --- what touch callbacks rely on --- */
