@@ -53,8 +53,9 @@ int vm_inject_irq(vm_vcpu_t *vcpu, int irq);
  * @param vcpu       any vcpu of the VM
  * @param irq        x86: 0 to 15
  * @param irq_level  0: low; anything else: high
- * @return 0; -1 when the guest has the line masked (an edge is remembered all the same), vcpu is
- * NULL, there is no controller or no such line
+ * @return 0; -1 when the line is raised while the guest has it masked (the edge is remembered all
+ * the same: an answer, not a failure, and without a reason), vcpu is NULL, there is no controller
+ * or no such line
  */
 int vm_set_irq_level(vm_vcpu_t *vcpu, int irq, int irq_level);
 
