@@ -10,6 +10,7 @@
 #include <hostvm/vm.h>
 
 #include "base/io.h"
+#include "base/thread.h"
 #include "vm/vm.h"
 
 /* --- interrupting the guest --- */
@@ -516,9 +517,9 @@ static int start_threads(vm_t *vm)
         if (!vm->vcpus[i]->vcpu_online || hv->has_thread) {
             continue;
         }
-        r = pthread_create(&hv->thread, NULL, run_vcpu, vm->vcpus[i]);
-        if (r != 0) {
-            return fail(-r, "cannot start a thread for vcpu %u: %s", i, strerror(r));
+        r = thread_start(&hv->thread, THREAD_STACK_CALLBACKS, run_vcpu, vm->vcpus[i]);
+        if (r < 0) {
+            return fail(r, "cannot start a thread for vcpu %u: %s", i, strerror(-r));
         }
         hv->has_thread = true;
     }
@@ -550,15 +551,8 @@ void run_serve(vm_t *vm)
 {
     struct hosted_vm *hosted = vm->hosted;
     enum run_verdict verdict;
-    sigset_t all;
-    sigset_t old;
-    int r;
 
-    sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the program's own threads */
-    r = start_threads(vm);
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (r < 0) {
+    if (start_threads(vm) < 0) {
         log_at(hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
         run_end(hosted, RUN_HOST_FAILED);
         return;
