@@ -43,7 +43,7 @@ static void *create_in_thread(void *arg)
     return (void *)(intptr_t)create(host);
 }
 
-/* A thread that waits for the only processor makes the wait longer, by a tick. */
+/* On the only processor a thread costs what it saves. */
 static bool has_processor_to_spare(void)
 {
     cpu_set_t set;
