@@ -2,13 +2,14 @@
 #ifndef LIB_MACHINE_H
 #define LIB_MACHINE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* A guest's own code. When it returns, the vcpu stops. */
 void guest_main(void);
 
-/* One character to the console; '\n' does not return the carriage. */
-void machine_put(char c);
+/* Characters to the console; '\n' does not return the carriage. */
+void machine_write(const char *text, size_t size);
 
 /* The vendor and name of the processor, as far as it tells: a line of text. */
 void machine_print_cpu(void);

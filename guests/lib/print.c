@@ -5,17 +5,24 @@
 
 void print(const char *text)
 {
-    for (; *text != '\0'; text++) {
-        if (*text == '\n') {
-            machine_put('\r');
+    while (*text != '\0') {
+        size_t length = 0;
+
+        while (text[length] != '\0' && text[length] != '\n') {
+            length++;
         }
-        machine_put(*text);
+        machine_write(text, length);
+        text += length;
+        if (*text == '\n') {
+            machine_write("\r\n", 2);
+            text++;
+        }
     }
 }
 
 static void print_digits(uint64_t value, unsigned base)
 {
-    char text[21];    /* 2^64 has 20 decimal digits */
+    char text[21]; /* 2^64 has 20 decimal digits */
     char *first = &text[sizeof(text) - 1];
 
     *first = '\0';

@@ -16,6 +16,8 @@ enum {
     LINE_8N1 = 0x03,
     STATUS_CAN_SEND = 0x20,
 
+    FIFO_SIZE = 16,
+
     SCRATCH_PROBE = 0x5a,
     SEND_TRIES = 10000,
 };
@@ -39,19 +41,28 @@ static void probe(void)
     console = CONSOLE_UART;
 }
 
-void machine_put(char c)
+static void await_empty_fifo(void)
+{
+    for (unsigned i = 0; i < SEND_TRIES; i++) {
+        if ((in8(UART_LINE_STATUS) & STATUS_CAN_SEND) != 0) {
+            return;
+        }
+    }
+}
+
+void machine_write(const char *text, size_t size)
 {
     if (console == NOT_PROBED) {
         probe();
     }
-    if (console == CONSOLE_PRINT_PORT) {
-        out8(GUEST_PRINT_PORT, (uint8_t)c);
-        return;
-    }
-    for (unsigned i = 0; i < SEND_TRIES; i++) {
-        if ((in8(UART_LINE_STATUS) & STATUS_CAN_SEND) != 0) {
-            break;
+    while (size > 0) {
+        size_t burst = size < FIFO_SIZE ? size : FIFO_SIZE;
+
+        if (console == CONSOLE_UART) {
+            await_empty_fifo();
         }
+        rep_out8(console == CONSOLE_UART ? UART_DATA : GUEST_PRINT_PORT, text, burst);
+        text += burst;
+        size -= burst;
     }
-    out8(UART_DATA, (uint8_t)c);
 }

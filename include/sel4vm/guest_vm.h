@@ -167,9 +167,9 @@ struct vm {
  * Runs the VM's online vcpus and serves its events until it ends.
  *
  * With one vcpu, the guest and every callback run on the calling thread; with several, each vcpu
- * has a thread of its own and the caller serves notifications and events. While no vcpu is online
- * only notifications and events are served. May be called again after it returned: the guest
- * continues where it was.
+ * has a thread of its own, with 1 MiB of stack, and the caller serves notifications and events.
+ * While no vcpu is online only notifications and events are served. May be called again after it
+ * returned: the guest continues where it was.
  *
  * A signal interrupts a running guest. Unless told otherwise it is SIGRTMIN + 3, which is blocked
  * in threads that run vcpus while they do and needs no handler; the program keeps its own uses of

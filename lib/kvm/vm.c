@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
 #include "base/io.h"
 #include "base/reason.h"
+#include "base/thread.h"
 
 /* A descriptor, or a negative errno. */
 static int create(const struct kvm_host *host)
@@ -43,7 +43,7 @@ static void *create_in_thread(void *arg)
     return (void *)(intptr_t)create(host);
 }
 
-/* A thread that waits for the only processor makes the wait longer, by a tick. */
+/* On the only processor a thread costs what it saves. */
 static bool has_processor_to_spare(void)
 {
     cpu_set_t set;
@@ -55,17 +55,10 @@ static bool has_processor_to_spare(void)
  */
 void kvm_vm_open_begin(struct kvm_vm *vm, struct kvm_host *host)
 {
-    sigset_t all;
-    sigset_t old;
-
     *vm = (struct kvm_vm){.host = host, .fd = -1};
-    if (!has_processor_to_spare()) {
-        return;
-    }
-    sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the program's own threads */
-    vm->is_opening = pthread_create(&vm->opener, NULL, create_in_thread, host) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    vm->is_opening =
+        has_processor_to_spare() &&
+        thread_start(&vm->opener, THREAD_STACK_OURS, create_in_thread, host) == 0;
 }
 
 static int join_opener(struct kvm_vm *vm)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/thread.h"
 #include "vm/vm.h"
 
 struct event {
@@ -237,8 +238,6 @@ static void *poll_for_vcpu(void *arg)
 int poller_ensure(struct hosted_vm *hosted)
 {
     struct poller *poller = &hosted->poller;
-    sigset_t all;
-    sigset_t old;
     int r;
 
     if (hosted->events.list == NULL) {
@@ -253,13 +252,10 @@ int poller_ensure(struct hosted_vm *hosted)
         return poller->ack_fd;
     }
     atomic_store(&poller->is_ending, false);
-    sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the program's own threads */
-    r = pthread_create(&poller->thread, NULL, poll_for_vcpu, hosted);
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (r != 0) {
+    r = thread_start(&poller->thread, THREAD_STACK_OURS, poll_for_vcpu, hosted);
+    if (r < 0) {
         io_close(&poller->ack_fd);
-        return fail(-r, "cannot start the thread that watches descriptors: %s", strerror(r));
+        return fail(r, "cannot start the thread that watches descriptors: %s", strerror(-r));
     }
     poller->is_started = true;
     return 0;

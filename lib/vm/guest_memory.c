@@ -29,16 +29,11 @@ static bool owns(vm_t *vm, const struct vm_memory_reservation *reservation)
     return false;
 }
 
-struct vm_memory_reservation *memory_find(vm_t *vm, uint64_t addr)
+struct vm_memory_reservation *memory_search(vm_t *vm, uint64_t addr)
 {
     struct vm_memory_reservation_cookie *memory = memory_of(vm);
-    struct vm_memory_reservation *hit = memory->last_hit;
-    struct rangemap_entry *entry;
+    struct rangemap_entry *entry = rangemap_find(&memory->reservations, addr);
 
-    if (hit != NULL && range_has(hit->range, addr)) {
-        return hit;
-    }
-    entry = rangemap_find(&memory->reservations, addr);
     if (entry == NULL) {
         return NULL;
     }

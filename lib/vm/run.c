@@ -10,6 +10,7 @@
 #include <hostvm/vm.h>
 
 #include "base/io.h"
+#include "base/thread.h"
 #include "vm/vm.h"
 
 /* --- interrupting the guest --- */
@@ -206,15 +207,15 @@ static int enter_guest(vm_vcpu_t *vcpu)
     struct hosted_vcpu *hv = vcpu->hosted;
     int r;
 
-    if (hv->arch.is_dirty && !hv->has_unseen_exit) {
-        r = flush_registers(vcpu);
+    if (hv->arch.is_dirty || hv->has_unseen_exit) {
+        r = hv->has_unseen_exit ? 0 : flush_registers(vcpu);
         if (r < 0) {
             return r;
         }
-    }
-    if (hv->has_unseen_exit) {
-        hv->has_unseen_exit = false;
-        return 0;
+        if (hv->has_unseen_exit) {
+            hv->has_unseen_exit = false;
+            return 0;
+        }
     }
     set_immediate_exit(hv, 0);
     atomic_store(&hv->is_in_guest, true);
@@ -379,16 +380,23 @@ static vm_vcpu_t *first_online(const vm_t *vm)
     return NULL;
 }
 
-static enum run_verdict run_or_wait(vm_t *vm, vm_vcpu_t *vcpu)
+static enum run_verdict wait_for_more(vm_t *vm, vm_vcpu_t *vcpu)
 {
-    enum run_verdict verdict;
-
     if (vcpu != NULL && rouse(vcpu) < 0) {
         return RUN_HOST_FAILED;
     }
     if (vcpu == NULL || vcpu->hosted->is_halted) {
         events_wait(vm->hosted);
-        return RUN_CONTINUE;
+    }
+    return RUN_CONTINUE;
+}
+
+static enum run_verdict run_or_wait(vm_t *vm, vm_vcpu_t *vcpu)
+{
+    enum run_verdict verdict;
+
+    if (vcpu == NULL || vcpu->hosted->is_halted) {
+        return wait_for_more(vm, vcpu);
     }
     verdict = step(vcpu);
     if (verdict == RUN_HALTED) {
@@ -398,29 +406,36 @@ static enum run_verdict run_or_wait(vm_t *vm, vm_vcpu_t *vcpu)
     return verdict;
 }
 
+static enum run_verdict serve_inline(vm_t *vm, const vm_vcpu_t *vcpu)
+{
+    enum run_verdict verdict = serve_requests(vm);
+
+    if (verdict != RUN_CONTINUE) {
+        return verdict;
+    }
+    if (first_online(vm) != vcpu || count_online(vm) > 1) {
+        return RUN_MORE_VCPUS;
+    }
+    if (poller_ensure(vm->hosted) < 0) {
+        log_at(vm->hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
+        return RUN_HOST_FAILED;
+    }
+    return RUN_CONTINUE;
+}
+
 static enum run_verdict loop_inline(vm_t *vm, vm_vcpu_t *vcpu)
 {
-    struct hosted_vm *hosted = vm->hosted;
-    enum run_verdict verdict = RUN_CONTINUE;
+    atomic_uint *requests = &vm->hosted->requests;
+    enum run_verdict verdict;
 
-    while (verdict == RUN_CONTINUE) {
-        if (atomic_load_explicit(&hosted->requests, memory_order_relaxed) != 0) {
-            verdict = serve_requests(vm);
-            if (verdict == RUN_CONTINUE && first_online(vm) != vcpu) {
-                return RUN_MORE_VCPUS;
-            }
-            if (verdict == RUN_CONTINUE && count_online(vm) > 1) {
-                return RUN_MORE_VCPUS;
-            }
-            if (verdict == RUN_CONTINUE && poller_ensure(hosted) < 0) {
-                log_at(hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
-                return RUN_HOST_FAILED;
-            }
-        }
+    do {
+        verdict = atomic_load_explicit(requests, memory_order_relaxed) == 0
+                      ? RUN_CONTINUE
+                      : serve_inline(vm, vcpu);
         if (verdict == RUN_CONTINUE) {
             verdict = run_or_wait(vm, vcpu);
         }
-    }
+    } while (verdict == RUN_CONTINUE);
     return verdict;
 }
 
@@ -517,9 +532,9 @@ static int start_threads(vm_t *vm)
         if (!vm->vcpus[i]->vcpu_online || hv->has_thread) {
             continue;
         }
-        r = pthread_create(&hv->thread, NULL, run_vcpu, vm->vcpus[i]);
-        if (r != 0) {
-            return fail(-r, "cannot start a thread for vcpu %u: %s", i, strerror(r));
+        r = thread_start(&hv->thread, THREAD_STACK_CALLBACKS, run_vcpu, vm->vcpus[i]);
+        if (r < 0) {
+            return fail(r, "cannot start a thread for vcpu %u: %s", i, strerror(-r));
         }
         hv->has_thread = true;
     }
@@ -551,15 +566,8 @@ void run_serve(vm_t *vm)
 {
     struct hosted_vm *hosted = vm->hosted;
     enum run_verdict verdict;
-    sigset_t all;
-    sigset_t old;
-    int r;
 
-    sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the program's own threads */
-    r = start_threads(vm);
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (r < 0) {
+    if (start_threads(vm) < 0) {
         log_at(hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
         run_end(hosted, RUN_HOST_FAILED);
         return;

@@ -40,7 +40,7 @@ struct vm_memory_reservation_cookie {
 
 /* guest_memory.c */
 void memory_fini(vm_t *vm);
-struct vm_memory_reservation *memory_find(vm_t *vm, uint64_t addr);
+struct vm_memory_reservation *memory_search(vm_t *vm, uint64_t addr);
 int memory_map_deferred(vm_t *vm, struct vm_memory_reservation *reservation);
 int memory_reserve(vm_t *vm, struct range range, memory_fault_callback_fn callback, void *cookie,
                    struct vm_memory_reservation **ret);
@@ -50,6 +50,14 @@ int memory_free(vm_t *vm, struct vm_memory_reservation *reservation);
 int memory_map(vm_t *vm, struct vm_memory_reservation *reservation, memory_map_iterator_fn iterator,
                void *cookie);
 int memory_map_zeroed(vm_t *vm, struct vm_memory_reservation *reservation, seL4_CapRights_t rights);
+
+/* Faults come to the same device again and again. */
+static inline struct vm_memory_reservation *memory_find(vm_t *vm, uint64_t addr)
+{
+    struct vm_memory_reservation *hit = vm->mem.reservation_cookie->last_hit;
+
+    return hit != NULL && range_has(hit->range, addr) ? hit : memory_search(vm, addr);
+}
 
 /* guest_vspace.c */
 int guest_vspace_create(vm_t *vm);

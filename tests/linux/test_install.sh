@@ -86,7 +86,7 @@ same 'pkg-config knows the prefix' "$prefix" "$(env PKG_CONFIG_LIBDIR="$stage$pr
     pkg-config --variable=prefix hostvm)"
 same 'and the flags' "-I$stage$prefix/include/hostvm" "$(pc --cflags | sed 's/ *$//')"
 same 'the shared library needs no other' "-L$stage$prefix/lib -lhostvm" "$(pc --libs | sed 's/ *$//')"
-same 'the static one needs threads' "-L$stage$prefix/lib -lhostvm -pthread" "$(pc --static --libs | sed 's/ *$//')"
+same 'the static one needs libfdt and threads' "-L$stage$prefix/lib -lhostvm -lfdt -pthread" "$(pc --static --libs | sed 's/ *$//')"
 
 # --- programs ---
 

@@ -240,23 +240,28 @@ static void *meet(void *barrier)
     return NULL;
 }
 
-/* The C library keeps the stacks and heaps of threads that have ended: from now on they are there.
- */
+/* The C library keeps the stacks and heaps of threads that have ended: from now on they are there,
+ * of each size that is asked for: by tests, for vcpus, for the library's other threads. */
 static void have_threads(void)
 {
-    enum { NR_THREADS = 4 };
+    enum { NR_SIZES = 3, NR_THREADS = 4 * NR_SIZES };
+    static const size_t sizes[NR_SIZES] = {8 << 20, 1 << 20, 256 << 10};
     pthread_t threads[NR_THREADS];
     pthread_barrier_t barrier;
+    pthread_attr_t attr;
 
     (void)mallopt(M_ARENA_MAX, 1); /* a sanitizer's heap does not know it, nor need it */
+    assert_int_equal(pthread_attr_init(&attr), 0);
     assert_int_equal(pthread_barrier_init(&barrier, NULL, NR_THREADS), 0);
     for (int i = 0; i < NR_THREADS; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, meet, &barrier), 0);
+        assert_int_equal(pthread_attr_setstacksize(&attr, sizes[i % NR_SIZES]), 0);
+        assert_int_equal(pthread_create(&threads[i], &attr, meet, &barrier), 0);
     }
     for (int i = 0; i < NR_THREADS; i++) {
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     }
     assert_int_equal(pthread_barrier_destroy(&barrier), 0);
+    assert_int_equal(pthread_attr_destroy(&attr), 0);
 }
 
 bool vm_tests_can_run(const char *file)
