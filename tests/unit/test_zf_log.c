@@ -86,6 +86,21 @@ static void test_macros_name_file_and_line(void **state)
     assert_string_equal(capture_end(&capture), expected);
 }
 
+static void test_older_names_are_the_same(void **state)
+{
+    struct capture capture;
+    const char *text;
+
+    (void)state;
+    capture_begin(&capture);
+    LOG_ERROR("one %d", 1);
+    LOG_INFO("two");
+    text = capture_end(&capture);
+    assert_ptr_equal(strstr(text, "E test_zf_log.c:"), text);
+    assert_non_null(strstr(text, ": one 1\nI test_zf_log.c:"));
+    assert_non_null(strstr(text, ": two\n"));
+}
+
 static void test_levels_below_the_threshold_cost_nothing(void **state)
 {
     struct capture capture;
@@ -170,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_level_has_its_letter),
         cmocka_unit_test(test_macros_name_file_and_line),
+        cmocka_unit_test(test_older_names_are_the_same),
         cmocka_unit_test(test_levels_below_the_threshold_cost_nothing),
         cmocka_unit_test(test_newline_at_the_end_is_not_doubled),
         cmocka_unit_test(test_long_message_is_cut),
