@@ -115,6 +115,8 @@ struct hosted_vm {
     struct kvm_vm kvm;
     bool is_complete; /* KVM has created the VM, and knows what it must before the first vcpu */
     struct space *space;
+    unsigned nr_callbacks;   /* iterators and touch callbacks under way */
+    int nr_promised_regions; /* entries that RAM being registered will need in ram_regions */
 
     /*
      * Guest memory in this process: what the bound window mirrors is there, all else in the VM's

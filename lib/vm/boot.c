@@ -374,6 +374,17 @@ int vm_assign_vcpu_target(vm_vcpu_t *vcpu, int target_cpu)
 
 /* --- the way back --- */
 
+/* Whoever gets the lock while a callback is under way is that callback: the lock is recursive. */
+static bool is_in_callback(vm_t *vm)
+{
+    bool is_in;
+
+    vm_enter(vm);
+    is_in = vm->hosted->nr_callbacks > 0;
+    vm_leave(vm);
+    return is_in;
+}
+
 int hostvm_vm_destroy(vm_t *vm)
 {
     struct env *env;
@@ -386,6 +397,11 @@ int hostvm_vm_destroy(vm_t *vm)
     }
     if (vm->hosted->is_in_run && step_abandon(vm) < 0) {
         return public_status(vm, -EBUSY);
+    }
+    if (is_in_callback(vm)) {
+        return public_status(
+            vm,
+            fail(-EBUSY, "cannot destroy a VM from an iterator or a touch callback of its own"));
     }
     env = vm->hosted->env;
     disconnect_endpoint(vm);

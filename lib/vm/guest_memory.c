@@ -129,6 +129,7 @@ int memory_reserve(vm_t *vm, struct range range, memory_fault_callback_fn callba
         r = r == -EEXIST ? explain_conflict(vm, range) : r;
         goto free_reservation;
     }
+    space_keep(reservation->claim);
     r = rangemap_add(&memory_of(vm)->reservations, range, reservation);
     assert(r == 0); /* the pages were empty and there is room */
     *ret = reservation;
@@ -355,6 +356,7 @@ static int make_anon(vm_t *vm, struct range range)
         free(pool);
         return r == -EEXIST ? explain_conflict(vm, range) : r;
     }
+    space_keep(pool->claim);
     pool->range = pages;
     pool->cursor = pages.start;
     rangemap_init(&pool->freed);
@@ -407,6 +409,18 @@ int memory_free(vm_t *vm, struct vm_memory_reservation *reservation)
     return 0;
 }
 
+static int check_freeable(vm_t *vm, const struct vm_memory_reservation *reservation)
+{
+    if (!owns(vm, reservation)) {
+        return fail(-ENOENT, "cannot free a reservation that is not one of this VM (any more)");
+    }
+    if (reservation->is_being_mapped) {
+        return fail(-EBUSY, "cannot free " RANGE_FMT ": its iterator is being asked for frames",
+                    RANGE_ARGS(reservation->range));
+    }
+    return 0;
+}
+
 int vm_free_reserved_memory(vm_t *vm, vm_memory_reservation_t *reservation)
 {
     int r;
@@ -416,10 +430,9 @@ int vm_free_reserved_memory(vm_t *vm, vm_memory_reservation_t *reservation)
             vm, fail(-EINVAL, "vm_free_reserved_memory: no VM or no reservation given"));
     }
     vm_enter(vm);
-    if (owns(vm, reservation)) {
+    r = check_freeable(vm, reservation);
+    if (r == 0) {
         r = memory_free(vm, reservation);
-    } else {
-        r = fail(-ENOENT, "cannot free a reservation that is not one of this VM (any more)");
     }
     vm_leave(vm);
     return public_status(vm, r);
@@ -505,8 +518,13 @@ int memory_map(vm_t *vm, struct vm_memory_reservation *reservation, memory_map_i
                void *cookie)
 {
     struct frame_list list = {NULL, 0, 0};
-    int r = collect_frames(reservation, iterator, cookie, &list);
+    int r;
 
+    reservation->is_being_mapped = true;
+    vm->hosted->nr_callbacks++;
+    r = collect_frames(reservation, iterator, cookie, &list);
+    vm->hosted->nr_callbacks--;
+    reservation->is_being_mapped = false;
     if (r == 0) {
         r = space_map_frames(vm->hosted->space, reservation->claim, list.frames, list.nr_frames,
                              NULL);
@@ -548,6 +566,10 @@ static int check_mappable(vm_t *vm, const struct vm_memory_reservation *reservat
     }
     if (reservation->is_mapped) {
         return fail(-EEXIST, "cannot map " RANGE_FMT ": it is mapped already",
+                    RANGE_ARGS(reservation->range));
+    }
+    if (reservation->is_being_mapped) {
+        return fail(-EBUSY, "cannot map " RANGE_FMT ": its iterator is being asked for frames",
                     RANGE_ARGS(reservation->range));
     }
     return 0;

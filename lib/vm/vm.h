@@ -25,7 +25,8 @@ struct vm_memory_reservation {
     memory_map_iterator_fn iterator; /* set: the first fault maps */
     void *iterator_cookie;
     bool is_mapped;
-    struct anon_pool *pool;          /* NULL: a regular reservation */
+    bool is_being_mapped;   /* its iterator is being asked: it can neither go nor be mapped */
+    struct anon_pool *pool; /* NULL: a regular reservation */
     struct space_reservation *claim; /* its own, or the pool's */
 };
 
