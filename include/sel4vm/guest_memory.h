@@ -179,7 +179,10 @@ int vm_map_reservation_frames(vm_t *vm, vm_memory_reservation_t *reservation, se
                               size_t num_frames, size_t frame_size_bits);
 
 /**
- * Tells where a reservation lies: exactly as it was reserved. A NULL result pointer is skipped.
+ * Tells where a reservation lies: exactly as it was reserved. A NULL result pointer is skipped. For
+ * NULL, and for a reservation that was freed, it logs that and leaves the results alone. As long as
+ * the VM exists, a freed reservation is told from one that is not while fewer than 64 others have
+ * been freed since.
  */
 void vm_get_reservation_memory_region(vm_memory_reservation_t *reservation, uintptr_t *addr,
                                       size_t *size);

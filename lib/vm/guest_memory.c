@@ -6,7 +6,10 @@
 
 #include "vm/vm.h"
 
-enum { PAGE = 4096 };
+enum {
+    PAGE = 4096,
+    MIN_FREED = 64, /* freed reservations that are not used again yet */
+};
 
 #define RANGE_FMT     "[0x%llx..0x%llx)"
 #define RANGE_ARGS(r) (unsigned long long)(r).start, (unsigned long long)range_end(r)
@@ -91,17 +94,47 @@ static int explain_conflict(vm_t *vm, struct range range)
                 RANGE_ARGS(range));
 }
 
-static int new_reservation(struct range range, memory_fault_callback_fn callback, void *cookie,
-                           struct vm_memory_reservation **ret)
+static void retire(struct vm_memory_reservation_cookie *memory,
+                   struct vm_memory_reservation *reservation)
 {
-    struct vm_memory_reservation *reservation = calloc(1, sizeof(*reservation));
+    *reservation = (struct vm_memory_reservation){.range = {0, 0}};
+    if (memory->nr_freed == 0) {
+        memory->first_freed = reservation;
+    } else {
+        memory->last_freed->next_freed = reservation;
+    }
+    memory->last_freed = reservation;
+    memory->nr_freed++;
+}
 
+static struct vm_memory_reservation *reuse(struct vm_memory_reservation_cookie *memory)
+{
+    struct vm_memory_reservation *reservation = memory->first_freed;
+
+    if (memory->nr_freed <= MIN_FREED) {
+        return NULL;
+    }
+    memory->first_freed = reservation->next_freed;
+    memory->nr_freed--;
+    return reservation;
+}
+
+static int new_reservation(vm_t *vm, struct range range, memory_fault_callback_fn callback,
+                           void *cookie, struct vm_memory_reservation **ret)
+{
+    struct vm_memory_reservation *reservation = reuse(memory_of(vm));
+
+    if (reservation == NULL) {
+        reservation = malloc(sizeof(*reservation));
+    }
     if (reservation == NULL) {
         return fail(-ENOMEM, "cannot reserve " RANGE_FMT ": out of memory", RANGE_ARGS(range));
     }
-    reservation->range = range;
-    reservation->callback = callback;
-    reservation->cookie = cookie;
+    *reservation = (struct vm_memory_reservation){
+        .range = range,
+        .callback = callback,
+        .cookie = cookie,
+    };
     *ret = reservation;
     return 0;
 }
@@ -115,7 +148,7 @@ int memory_reserve(vm_t *vm, struct range range, memory_fault_callback_fn callba
     if (r < 0) {
         return r;
     }
-    r = new_reservation(range, callback, cookie, &reservation);
+    r = new_reservation(vm, range, callback, cookie, &reservation);
     if (r < 0) {
         return r;
     }
@@ -286,7 +319,7 @@ int memory_reserve_anon(vm_t *vm, uint64_t size, uint64_t align, memory_fault_ca
     if (r < 0) {
         return r;
     }
-    r = new_reservation((struct range){0, size}, callback, cookie, &reservation);
+    r = new_reservation(vm, (struct range){0, size}, callback, cookie, &reservation);
     if (r < 0) {
         return r;
     }
@@ -405,7 +438,7 @@ int memory_free(vm_t *vm, struct vm_memory_reservation *reservation)
     if (memory->last_hit == reservation) {
         memory->last_hit = NULL;
     }
-    free(reservation);
+    retire(memory, reservation);
     return 0;
 }
 
@@ -650,6 +683,11 @@ void vm_get_reservation_memory_region(vm_memory_reservation_t *reservation, uint
             NULL, fail(-EINVAL, "vm_get_reservation_memory_region: no reservation given"));
         return;
     }
+    if (reservation->range.size == 0) {
+        (void)public_status(NULL, fail(-ENOENT, "vm_get_reservation_memory_region: the reservation "
+                                                "was freed"));
+        return;
+    }
     if (addr != NULL) {
         *addr = reservation->range.start;
     }
@@ -687,6 +725,13 @@ void memory_fini(vm_t *vm)
     }
     for (size_t i = 0; i < memory->reservations.nr_entries; i++) {
         free(memory->reservations.entries[i].value);
+    }
+    while (memory->nr_freed > 0) {
+        struct vm_memory_reservation *reservation = memory->first_freed;
+
+        memory->first_freed = reservation->next_freed;
+        memory->nr_freed--;
+        free(reservation);
     }
     for (size_t i = 0; i < memory->pools.nr_entries; i++) {
         struct anon_pool *pool = memory->pools.entries[i].value;

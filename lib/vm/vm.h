@@ -27,7 +27,8 @@ struct vm_memory_reservation {
     bool is_mapped;
     bool is_being_mapped;   /* its iterator is being asked: it can neither go nor be mapped */
     struct anon_pool *pool; /* NULL: a regular reservation */
-    struct space_reservation *claim; /* its own, or the pool's */
+    struct space_reservation *claim;          /* its own, or the pool's */
+    struct vm_memory_reservation *next_freed; /* of the VM's freed ones; range is empty then */
 };
 
 /* A VM's reservations. Guarded by the VM lock. */
@@ -35,6 +36,14 @@ struct vm_memory_reservation_cookie {
     struct rangemap reservations; /* exact ranges; they never overlap: each owns its pages */
     struct rangemap pools;
     struct vm_memory_reservation *last_hit; /* asked first; NULL: none */
+
+    /*
+     * Freed ones, the oldest first: a client may still have a pointer, which has no VM beside it in
+     * vm_get_reservation_memory_region. They are used again only once there are many.
+     */
+    struct vm_memory_reservation *first_freed;
+    struct vm_memory_reservation *last_freed;
+    unsigned nr_freed;
 };
 
 /* VM lock held for all of these. */

@@ -8,6 +8,8 @@
 #include <sel4vm/guest_ram.h>
 #include <sel4vm/guest_vm_util.h>
 
+#include "support/inject.h"
+
 enum { PAGE = 4096, LARGE = 1 << 21, MAX_FRAMES = 8 };
 
 static vm_memory_reservation_t *reserve(struct testvm *t, uintptr_t addr, size_t size)
@@ -308,6 +310,40 @@ static void test_freeing_nothing_or_what_is_freed_is_refused(void **state)
     assert_int_equal(vm_free_reserved_memory(&t->vm, r), 0);
     assert_int_equal(vm_free_reserved_memory(&t->vm, r), -1);
     assert_reason("cannot free a reservation that is not one of this VM (any more)");
+}
+
+static void test_a_reservation_that_was_freed_is_known_as_such(void **state)
+{
+    enum { NR_OTHERS = 63 };
+    struct testvm *t = *state;
+    vm_memory_reservation_t *stale = reserve(t, 0x1000, 0x1000);
+    uintptr_t addr = 1;
+    size_t size = 2;
+
+    assert_int_equal(vm_free_reserved_memory(&t->vm, stale), 0);
+    for (int i = 0; i <= NR_OTHERS; i++) {
+        vm_get_reservation_memory_region(stale, &addr, &size);
+        assert_reason("vm_get_reservation_memory_region: the reservation was freed");
+        assert_int_equal(vm_free_reserved_memory(&t->vm, stale), -1);
+        assert_int_equal(vm_map_reservation(&t->vm, stale, new_frame, t), -1);
+        assert_reason("cannot map a reservation that is not one of this VM (any more)");
+        assert_int_equal(vm_free_reserved_memory(&t->vm, reserve(t, 0x1000, 0x1000)), 0);
+    }
+    assert_int_equal(addr, 1);
+    assert_int_equal(size, 2);
+}
+
+/* Those that come and go take no more room than those that are there at once, and a few. */
+static void test_freed_reservations_are_used_again(void **state)
+{
+    struct testvm *t = *state;
+    long held = 0;
+
+    for (int i = 0; i < 1000; i++) {
+        held = i == 100 ? inject_live_blocks() : held;
+        assert_int_equal(vm_free_reserved_memory(&t->vm, reserve(t, 0x1000, 0x1000)), 0);
+    }
+    assert_int_equal(inject_live_blocks(), held);
 }
 
 static void test_a_reservation_belongs_to_its_vm(void **state)
@@ -767,6 +803,8 @@ int main(void)
         vm_test(test_regions_and_reservations_keep_apart),
         vm_test(test_a_freed_range_can_be_reserved_again),
         vm_test(test_freeing_nothing_or_what_is_freed_is_refused),
+        vm_test(test_a_reservation_that_was_freed_is_known_as_such),
+        vm_test(test_freed_reservations_are_used_again),
         vm_test(test_a_reservation_belongs_to_its_vm),
         vm_test(test_freed_anonymous_space_is_used_again),
         vm_test(test_freed_anonymous_neighbours_become_one_piece),
