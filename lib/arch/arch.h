@@ -197,6 +197,14 @@ static inline int public_status(const vm_t *vm, int r)
     return 0;
 }
 
+/* --- supplied by lib/vm; VM lock held --- */
+
+/* Returns when no thread runs the vcpu's guest code: it stays out until the lock is left. */
+void vcpu_leave_guest(vm_vcpu_t *vcpu);
+
+/* To be called when arch.is_dirty has become true: a halted vcpu may have reason to wake. */
+void vcpu_was_set(vm_vcpu_t *vcpu);
+
 /* --- supplied by each architecture; VM lock held --- */
 
 int arch_vm_init(vm_t *vm);

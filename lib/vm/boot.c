@@ -325,7 +325,8 @@ static int create_vcpu(vm_t *vm, int priority, vm_vcpu_t **ret)
         destroy_vcpu(vm, vcpu);
         return r;
     }
-    vm->vcpus[vm->num_vcpus++] = vcpu;
+    vm->vcpus[vm->num_vcpus] = vcpu;
+    __atomic_store_n(&vm->num_vcpus, vm->num_vcpus + 1, __ATOMIC_RELEASE); /* see vm_wake */
     *ret = vcpu;
     return 0;
 }
