@@ -127,8 +127,9 @@ vm_memory_reservation_t *vm_reserve_anon_memory(vm_t *vm, size_t size, size_t al
     (__VA_ARGS__)
 
 /**
- * Makes [addr, addr + size) a region that vm_reserve_anon_memory takes its reservations from. Not
- * revocable. Regions are not joined: a reservation lies in one of them.
+ * Makes [addr, addr + size) a region that vm_reserve_anon_memory takes its reservations from: whole
+ * pages of 4 KiB that lie in it. Not revocable. Regions are not joined: a reservation lies in one
+ * of them.
  *
  * @return 0; -1 when vm is NULL, size is 0, the range wraps, a page of it is taken, or memory runs
  * out

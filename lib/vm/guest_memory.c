@@ -367,6 +367,15 @@ vm_memory_reservation_t *(vm_reserve_anon_memory)(vm_t *vm, size_t size, size_t 
     return reservation;
 }
 
+/* What is handed out of a region: never a byte that is not in it. */
+static struct range whole_pages(struct range range)
+{
+    uint64_t start = round_up(range.start, PAGE);
+    uint64_t end = range_end(range) & ~(uint64_t)(PAGE - 1);
+
+    return (struct range){start, end > start ? end - start : 0};
+}
+
 static int make_anon(vm_t *vm, struct range range)
 {
     struct vm_memory_reservation_cookie *memory = memory_of(vm);
@@ -390,8 +399,8 @@ static int make_anon(vm_t *vm, struct range range)
         return r == -EEXIST ? explain_conflict(vm, range) : r;
     }
     space_keep(pool->claim);
-    pool->range = pages;
-    pool->cursor = pages.start;
+    pool->range = whole_pages(range);
+    pool->cursor = pool->range.start;
     rangemap_init(&pool->freed);
     r = rangemap_add(&memory->pools, pages, pool);
     assert(r == 0); /* its pages were empty and there is room */

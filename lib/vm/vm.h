@@ -11,7 +11,7 @@
 /* A region that anonymous reservations are taken from: a cursor that moves up, and what was given
  * back below it. */
 struct anon_pool {
-    struct range range;
+    struct range range;              /* the whole pages of the region; may be empty */
     uint64_t cursor;                 /* first address never handed out */
     struct rangemap freed;           /* below the cursor; neighbours are joined */
     size_t nr_taken;                 /* reservations; freed has room for each of them, and one */
