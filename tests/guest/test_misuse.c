@@ -2,6 +2,8 @@
 #include "support/vm.h"
 
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <hostvm/chipset.h>
 #include <hostvm/events.h>
@@ -489,6 +491,25 @@ GUEST_CODE(call_all, "mov 0x200000, %ebx\n"
                      "out %eax, %dx\n"
                      "mov 0x202000, %ebx\n" GUEST_EXIT);
 
+static int try_in_event(vm_t *vm, int fd, void *cookie)
+{
+    uint64_t count;
+
+    (void)cookie;
+    assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+    nr_port_calls++;
+    try_to_run_and_destroy(vm);
+    return 0;
+}
+
+static int try_in_notification(vm_t *vm, seL4_Word badge, seL4_MessageInfo_t tag, void *cookie)
+{
+    (void)badge, (void)tag, (void)cookie;
+    nr_port_calls++;
+    try_to_run_and_destroy(vm);
+    return 0;
+}
+
 static vm_frame_t try_in_iterator(uintptr_t addr, void *cookie)
 {
     struct testvm *t = cookie;
@@ -504,9 +525,13 @@ static void test_no_callback_can_run_or_destroy_its_vm(void **state)
     struct device last_resort = {.act = try_in_fault, .value = 8};
     const vm_ioport_interface_t port = {NULL, NULL, try_in_port, "port"};
     vm_memory_reservation_t *deferred;
+    int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
 
     (void)state;
     nr_port_calls = 0;
+    assert_int_equal(hostvm_event_add(&t->vm, fd, try_in_event, NULL), 0);
+    assert_int_equal(vm_register_notification_callback(&t->vm, try_in_notification, NULL), 0);
+    assert_int_equal(hostvm_notify(&t->vm, 1), 0);
     testvm_boot(t, &call_all);
     assert_non_null(vm_reserve_memory_at(&t->vm, DEVICE_GPA, PAGE, device_fault, &device));
     deferred = vm_reserve_memory_at(&t->vm, DEVICE_GPA + 2 * PAGE, PAGE, device_fault, &device);
@@ -520,9 +545,44 @@ static void test_no_callback_can_run_or_destroy_its_vm(void **state)
     testvm_run_to_exit(t);
     assert_int_equal(device.nr_accesses, 1);
     assert_int_equal(last_resort.nr_accesses, 1);
-    assert_int_equal(nr_port_calls, 3);
+    assert_int_equal(nr_port_calls, 5);
     assert_non_null(hostvm_vm_pointer(&t->vm, DEVICE_GPA + 2 * PAGE, PAGE));
+    assert_int_equal(hostvm_event_remove(&t->vm, fd), 0);
+    assert_int_equal(close(fd), 0);
     testvm_destroy(t);
+}
+
+/* --- after the guest's end --- */
+
+GUEST_CODE(load_and_go_on, "mov 0x200004, %ebx\n"
+                           "mov $7, %ecx\n"
+                           "mov 0x200004, %edx\n" GUEST_EXIT);
+
+static void test_after_a_crash_every_call_works_and_the_vcpu_may_be_started_again(void **state)
+{
+    struct testvm *t = *state;
+    struct device device = {.value = 9};
+    uint32_t word = 5;
+
+    testvm_boot(t, &load_and_go_on);
+    assert_int_equal(testvm_run(t), -1);
+    assert_false(is_vcpu_online(t->vcpu));
+    assert_int_equal(hostvm_vm_end(&t->vm), HOSTVM_END_CRASH);
+    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ECX), 0);
+    assert_non_null(vm_reserve_memory_at(&t->vm, DEVICE_GPA, PAGE, device_fault, &device));
+    assert_int_equal(vm_ram_register_at(&t->vm, 0x400000, PAGE, false), 0);
+    assert_int_equal(vm_ram_touch(&t->vm, 0x400000, 4, vm_guest_ram_write_callback, &word), 0);
+    assert_int_equal(vm_set_thread_context_reg(t->vcpu, VCPU_CONTEXT_EBX, 0x55), 0);
+    assert_int_equal(hostvm_vm_stop(&t->vm), 0);
+    assert_int_equal(testvm_run(t), 0); /* no vcpu is online: it has served the stop */
+    assert_int_equal(t->nr_exits, 0);
+    assert_int_equal(device.nr_accesses, 0);
+    assert_int_equal(vcpu_start(t->vcpu), 0);
+    testvm_run_to_exit(t);
+    assert_int_equal(device.nr_accesses, 1);
+    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 0x55);
+    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ECX), 7);
+    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EDX), 9);
 }
 
 /* --- verdicts that there are not --- */
@@ -611,6 +671,7 @@ int main(void)
         vm_test(test_a_vms_reservations_are_not_the_address_spaces_to_free),
         vm_test(test_tearing_down_the_address_space_leaves_the_vms_reservations),
         cmocka_unit_test(test_no_callback_can_run_or_destroy_its_vm),
+        vm_test(test_after_a_crash_every_call_works_and_the_vcpu_may_be_started_again),
         cmocka_unit_test(test_a_fault_verdict_that_there_is_not_is_an_error),
         cmocka_unit_test(test_a_port_verdict_that_there_is_not_is_an_error),
     };
