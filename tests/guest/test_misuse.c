@@ -158,6 +158,46 @@ static void test_a_vm_that_is_not_there_is_refused_everywhere(void **state)
     assert_null(vm_find_free_unassigned_vcpu(&t->vm));
 }
 
+static void test_small_questions_about_nothing_have_answers(void **state)
+{
+    (void)state;
+    assert_int_equal(vm_get_vcpu_tcb(NULL), seL4_CapNull);
+    assert_int_equal(vm_get_vcpu(NULL, 0), seL4_CapNull);
+    assert_null(vm_vcpu_for_target_cpu(NULL, 0));
+    assert_null(vm_find_free_unassigned_vcpu(NULL));
+    assert_false(is_vcpu_online(NULL));
+    assert_null(vm_get_vspace(NULL));
+    assert_null(vm_get_vmm_vspace(NULL));
+    assert_int_equal(default_error_fault_callback(NULL, NULL, 0x1000, 4, NULL), FAULT_ERROR);
+}
+
+/* Capabilities of another environment, that is there or was. */
+static void test_capabilities_of_another_environment_are_refused(void **state)
+{
+    struct testvm *t = *state;
+    hostvm_env_t other = envs_create();
+    seL4_CPtr frame = envs_frame(&other, 12);
+    seL4_CPtr endpoint = other.endpoint;
+    vm_memory_reservation_t *r =
+        vm_reserve_memory_at(&t->vm, DEVICE_GPA, PAGE, default_error_fault_callback, NULL);
+    vm_t vm;
+
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(vm_map_reservation_frames(&t->vm, r, &frame, 1, 12), -1);
+        assert_null(vspace_map_pages(&t->env.vspace, &frame, NULL, seL4_AllRights, 1, 12, 1));
+        assert_int_equal(vm_init(&vm, &t->env.vka, &t->env.simple, t->env.vspace, &t->env.io_ops,
+                                 endpoint, "vm"),
+                         -1);
+        assert_false(vm.vm_initialised);
+        if (i == 0) {
+            hostvm_env_destroy(&other);
+        }
+    }
+    assert_null(hostvm_vm_pointer(&t->vm, DEVICE_GPA, 1));
+    frame = envs_frame(&t->env, 12);
+    assert_int_equal(vm_map_reservation_frames(&t->vm, r, &frame, 1, 12), 0);
+}
+
 /* The address space of a VM that was destroyed went with it. */
 static void test_a_guests_address_space_ends_with_its_vm(void **state)
 {
@@ -659,6 +699,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         vm_test(test_a_vm_that_is_not_there_is_refused_everywhere),
+        cmocka_unit_test(test_small_questions_about_nothing_have_answers),
+        vm_test(test_capabilities_of_another_environment_are_refused),
         vm_test(test_a_guests_address_space_ends_with_its_vm),
         vm_test(test_an_iterator_cannot_free_the_reservation_it_fills),
         vm_test(test_an_iterator_cannot_map_the_reservation_it_fills),
