@@ -66,9 +66,10 @@ typedef memory_fault_result_t (*memory_fault_callback_fn)(vm_t *vm, vm_vcpu_t *v
                                                           void *cookie);
 
 /**
- * Asked for the frame that covers a guest-physical address while a reservation is mapped. Must not
- * itself change reservations or mappings of the VM. Runs on the thread that maps; where mappings
- * are deferred, on that of the vcpu that faults.
+ * Asked for the frame that covers a guest-physical address while a reservation is mapped. May call
+ * every function of the API except vm_run and hostvm_vm_destroy; the reservation that it fills can
+ * neither be freed nor mapped meanwhile. Runs on the thread that maps; where mappings are deferred,
+ * on that of the vcpu that faults.
  *
  * @param addr    where the next frame belongs: the beginning of a page
  * @param cookie  as given with the iterator
@@ -136,9 +137,9 @@ vm_memory_reservation_t *vm_reserve_anon_memory(vm_t *vm, size_t size, size_t al
     (__VA_ARGS__)
 
 /**
- * Makes [addr, addr + size) a region that vm_reserve_anon_memory takes its reservations from. Not
- * revocable. Regions are not joined: a reservation lies in one of them. Before or while the VM
- * runs, from any thread and from callbacks.
+ * Makes [addr, addr + size) a region that vm_reserve_anon_memory takes its reservations from: whole
+ * pages of 4 KiB that lie in it. Not revocable. Regions are not joined: a reservation lies in one
+ * of them. Before or while the VM runs, from any thread and from callbacks.
  *
  * @return 0; -1 when vm is NULL, size is 0, the range wraps, a page of it is taken, or memory runs
  * out
@@ -195,8 +196,11 @@ int vm_map_reservation_frames(vm_t *vm, vm_memory_reservation_t *reservation, se
 
 /**
  * Tells where a reservation lies: exactly as it was reserved. From any thread and from callbacks.
+ * As long as the VM exists, a freed reservation is told from one that is not while fewer than 64
+ * others have been freed since.
  *
- * @param reservation  a live one; for NULL nothing is stored, and that is logged
+ * @param reservation  a live one; for NULL, and for one that was freed, nothing is stored, and that
+ *                     is logged
  * @param addr         receives its first address; may be NULL
  * @param size         receives its bytes; may be NULL
  */

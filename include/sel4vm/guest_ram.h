@@ -9,7 +9,9 @@ extern "C" {
 #endif
 
 /**
- * Called for each piece of RAM that vm_ram_touch visits; no piece crosses a page border.
+ * Called for each piece of RAM that vm_ram_touch visits; no piece crosses a page border. May call
+ * every function of the API except vm_run and hostvm_vm_destroy; a touch ends with -1 where a
+ * callback has taken away the memory that comes next.
  *
  * @param vm          the VM
  * @param guest_addr  guest-physical address of the piece, exact

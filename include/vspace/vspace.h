@@ -98,12 +98,14 @@ typedef void *(*vspace_map_pages_fn)(vspace_t *vspace, seL4_CPtr caps[], uintptr
 typedef int (*vspace_new_pages_at_vaddr_fn)(vspace_t *vspace, void *vaddr, size_t num_pages,
                                             size_t size_bits, reservation_t reservation,
                                             bool can_use_dev);
-typedef int (*vspace_map_pages_at_vaddr_fn)(vspace_t *vspace, seL4_CPtr caps[],
-                                            uintptr_t cookies[], void *vaddr, size_t num_pages,
-                                            size_t size_bits, reservation_t reservation);
-typedef int (*vspace_deferred_rights_map_pages_at_vaddr_fn)(
-    vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[], void *vaddr, size_t num_pages,
-    size_t size_bits, seL4_CapRights_t rights, reservation_t reservation);
+typedef int (*vspace_map_pages_at_vaddr_fn)(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[],
+                                            void *vaddr, size_t num_pages, size_t size_bits,
+                                            reservation_t reservation);
+typedef int (*vspace_deferred_rights_map_pages_at_vaddr_fn)(vspace_t *vspace, seL4_CPtr caps[],
+                                                            uintptr_t cookies[], void *vaddr,
+                                                            size_t num_pages, size_t size_bits,
+                                                            seL4_CapRights_t rights,
+                                                            reservation_t reservation);
 typedef void (*vspace_unmap_pages_fn)(vspace_t *vspace, void *vaddr, size_t num_pages,
                                       size_t size_bits, vka_t *vka);
 typedef void (*vspace_tear_down_fn)(vspace_t *vspace, vka_t *vka);
@@ -150,7 +152,7 @@ struct vspace {
 };
 
 /* Who frees frames when pages are unmapped: the address space's own allocator, or nobody. */
-#define VSPACE_FREE ((vka_t *)0xffffffff)
+#define VSPACE_FREE     ((vka_t *)0xffffffff)
 #define VSPACE_PRESERVE ((vka_t *)0)
 
 /* The reservation of a failure. */
@@ -256,9 +258,9 @@ static inline int vspace_new_pages_at_vaddr(vspace_t *vspace, void *vaddr, size_
  * @return 0; -1 for 0 pages, a bad size, a range outside the reservation, a page that is mapped
  *         already
  */
-static inline int vspace_map_pages_at_vaddr(vspace_t *vspace, seL4_CPtr caps[],
-                                            uintptr_t cookies[], void *vaddr, size_t num_pages,
-                                            size_t size_bits, reservation_t reservation)
+static inline int vspace_map_pages_at_vaddr(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[],
+                                            void *vaddr, size_t num_pages, size_t size_bits,
+                                            reservation_t reservation)
 {
     if (vspace == NULL || vspace->map_pages_at_vaddr == NULL) {
         ZF_LOGE("vspace_map_pages_at_vaddr: no address space, or not offered");
@@ -283,9 +285,11 @@ static inline int vspace_map_pages_at_vaddr(vspace_t *vspace, seL4_CPtr caps[],
  * @param reservation  one of vspace_reserve_deferred_rights_range_at
  * @return as vspace_map_pages_at_vaddr; -1 for a reservation that has rights
  */
-static inline int vspace_deferred_rights_map_pages_at_vaddr(
-    vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[], void *vaddr, size_t num_pages,
-    size_t size_bits, seL4_CapRights_t rights, reservation_t reservation)
+static inline int vspace_deferred_rights_map_pages_at_vaddr(vspace_t *vspace, seL4_CPtr caps[],
+                                                            uintptr_t cookies[], void *vaddr,
+                                                            size_t num_pages, size_t size_bits,
+                                                            seL4_CapRights_t rights,
+                                                            reservation_t reservation)
 {
     if (vspace == NULL || vspace->deferred_rights_map_pages_at_vaddr == NULL) {
         ZF_LOGE("vspace_deferred_rights_map_pages_at_vaddr: no address space, or not offered");
@@ -325,7 +329,8 @@ static inline void vspace_unmap_pages(vspace_t *vspace, void *vaddr, size_t num_
 
 /**
  * Frees all reservations and mappings of an address space; the frames, too, if an allocator is
- * given. The VMM's own address space stays as it is.
+ * given. The VMM's own address space stays as it is; in a guest's the VM's own reservations stay,
+ * without memory.
  */
 static inline void vspace_tear_down(vspace_t *vspace, vka_t *vka)
 {
@@ -432,7 +437,8 @@ static inline void vspace_free_reservation(vspace_t *vspace, reservation_t reser
 
 /**
  * Gives the reservation up that contains an address; logs when there is none, where libsel4utils
- * crashes.
+ * crashes, and when it is a VM's own: those of vm_reserve_memory_at, vm_memory_make_anon and the
+ * interrupt controllers.
  */
 static inline void vspace_free_reservation_by_vaddr(vspace_t *vspace, void *vaddr)
 {

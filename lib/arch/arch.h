@@ -123,6 +123,8 @@ struct hosted_vm {
     struct kvm_vm kvm;
     bool is_complete; /* KVM has created the VM, and knows what it must before the first vcpu */
     struct space *space;
+    unsigned nr_callbacks;   /* iterators and touch callbacks under way */
+    int nr_promised_regions; /* entries that RAM being registered will need in ram_regions */
 
     /*
      * Guest memory in this process: what the bound window mirrors is there, all else in the VM's
@@ -202,6 +204,14 @@ static inline int public_status(const vm_t *vm, int r)
     }
     return 0;
 }
+
+/* --- supplied by lib/vm; VM lock held --- */
+
+/* Returns when no thread runs the vcpu's guest code: it stays out until the lock is left. */
+void vcpu_leave_guest(vm_vcpu_t *vcpu);
+
+/* To be called when arch.is_dirty has become true: a halted vcpu may have reason to wake. */
+void vcpu_was_set(vm_vcpu_t *vcpu);
 
 /* --- supplied by each architecture; VM lock held --- */
 

@@ -11,6 +11,7 @@ struct space_reservation {
     struct range range; /* whole pages */
     bool has_rights;    /* else they come with each mapping */
     seL4_CapRights_t rights;
+    bool is_kept; /* its maker's to give up: the public vspace calls do not */
 };
 
 /*

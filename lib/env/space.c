@@ -42,7 +42,7 @@ static int add_reservation(struct space *space, struct range range, bool has_rig
         return fail(-ENOMEM, "cannot reserve [0x%" PRIx64 "..0x%" PRIx64 "): out of memory",
                     range.start, range_end(range));
     }
-    *reservation = (struct space_reservation){range, has_rights, rights};
+    *reservation = (struct space_reservation){range, has_rights, rights, false};
     r = rangemap_add(&space->reservations, range, reservation);
     if (r < 0) {
         free(reservation);
@@ -151,6 +151,22 @@ int space_unreserve(struct space *space, struct space_reservation *reservation)
     return 0;
 }
 
+int space_unreserve_public(struct space *space, struct space_reservation *reservation)
+{
+    if (reservation->is_kept) {
+        return fail(-EBUSY,
+                    "cannot free the reservation [0x%" PRIx64 "..0x%" PRIx64
+                    ") of an address space: it is the VM's own; see vm_free_reserved_memory",
+                    reservation->range.start, range_end(reservation->range));
+    }
+    return space_unreserve(space, reservation);
+}
+
+void space_keep(struct space_reservation *reservation)
+{
+    reservation->is_kept = true;
+}
+
 struct range space_reservation_range(const struct space_reservation *reservation)
 {
     return reservation->range;
@@ -213,10 +229,11 @@ int space_create(struct env *env, const struct space_backend *backend, void *coo
     return 0;
 }
 
-void space_clear(struct space *space, vka_t *vka)
+static const struct range everything = {0, UINT64_MAX};
+
+static void unmap_all(struct space *space, vka_t *vka)
 {
-    static const struct range everything = {0, UINT64_MAX};
-    struct rangemap_entry *entry;
+    const struct rangemap_entry *entry;
 
     vka = vka == VSPACE_FREE ? &space->vka : vka;
     while ((entry = rangemap_last_overlap(&space->mappings, everything)) != NULL) {
@@ -226,9 +243,28 @@ void space_clear(struct space *space, vka_t *vka)
             mapping_forget(space, mapping, vka); /* the owner takes it along when it goes */
         }
     }
-    while ((entry = rangemap_last_overlap(&space->reservations, everything)) != NULL) {
-        (void)space_unreserve(space, entry->value); /* never fails */
+}
+
+/* From the end, where removing is cheap. */
+static void unreserve_all(struct space *space, bool with_kept)
+{
+    struct range rest = everything;
+    const struct rangemap_entry *entry;
+
+    while ((entry = rangemap_last_overlap(&space->reservations, rest)) != NULL) {
+        struct space_reservation *reservation = entry->value;
+
+        rest.size = reservation->range.start;
+        if (with_kept || !reservation->is_kept) {
+            (void)space_unreserve(space, reservation); /* never fails */
+        }
     }
+}
+
+void space_clear(struct space *space, vka_t *vka)
+{
+    unmap_all(space, vka);
+    unreserve_all(space, false);
 }
 
 void space_destroy(struct space *space)
@@ -237,7 +273,8 @@ void space_destroy(struct space *space)
         return;
     }
     space->backend->enter(space->cookie);
-    space_clear(space, VSPACE_PRESERVE);
+    unmap_all(space, VSPACE_PRESERVE);
+    unreserve_all(space, true);
     space->backend->leave(space->cookie);
 
     /* somebody may have been about to delete a capability that was mapped here */

@@ -95,6 +95,9 @@ int space_reserve(struct space *space, struct range range, bool has_rights, seL4
  */
 int space_unreserve(struct space *space, struct space_reservation *reservation);
 
+/* From now on only space_unreserve and the end of the space take the reservation away. */
+void space_keep(struct space_reservation *reservation);
+
 /* The pages of a reservation. */
 struct range space_reservation_range(const struct space_reservation *reservation);
 
@@ -158,7 +161,10 @@ bool space_is_mapped(struct space *space, struct range range);
 /* Some page of the range is mapped: which. */
 bool space_first_mapping(struct space *space, struct range range, struct range *ret);
 
-/* Gives up all mappings and reservations. */
+/* As space_unreserve; -EBUSY, with a reason, for a reservation that is kept. */
+int space_unreserve_public(struct space *space, struct space_reservation *reservation);
+
+/* Gives up all mappings, and all reservations that are not kept. */
 void space_clear(struct space *space, vka_t *vka);
 
 struct env *space_env(struct space *space);

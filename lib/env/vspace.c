@@ -361,7 +361,7 @@ static void free_reservation(vspace_t *vspace, reservation_t reservation)
 {
     struct space *space = enter(vspace);
     struct space_reservation *found = space_find_reservation(space, reservation.res);
-    int r = found == NULL ? -ENOENT : space_unreserve(space, found);
+    int r = found == NULL ? -ENOENT : space_unreserve_public(space, found);
 
     leave(space);
     (void)report(space, r); /* the interface has no way to tell */
@@ -371,7 +371,7 @@ static void free_reservation_by_vaddr(vspace_t *vspace, void *vaddr)
 {
     struct space *space = enter(vspace);
     struct space_reservation *reservation = space_reservation_at(space, (uintptr_t)vaddr);
-    int r = reservation == NULL ? -ENOENT : space_unreserve(space, reservation);
+    int r = reservation == NULL ? -ENOENT : space_unreserve_public(space, reservation);
 
     leave(space);
     (void)report(space, r);

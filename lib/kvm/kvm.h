@@ -98,7 +98,7 @@ bool kvm_slots_add_exchanges(const struct kvm_vm *vm, struct range range, const 
                              bool is_readonly);
 int kvm_slots_add(struct kvm_vm *vm, struct range range, uint8_t *hva, bool is_readonly);
 int kvm_slots_go_live(struct kvm_vm *vm); /* from now on KVM has them, and every change at once */
-int kvm_slots_remove(struct kvm_vm *vm, struct range range);
+int kvm_slots_remove(struct kvm_vm *vm, struct range range); /* all of it, or nothing */
 const struct kvm_slot *kvm_slots_find(const struct kvm_slots *slots, uint64_t gpa);
 
 /* vcpu.c */

@@ -2,6 +2,7 @@
 #include "kvm/kvm.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -277,22 +278,56 @@ static int cut(struct kvm_vm *vm, size_t at, struct range range)
     return 0;
 }
 
-int kvm_slots_remove(struct kvm_vm *vm, struct range range)
+/* A slot that was cut, but is not the last one of those that were to be. */
+static void mend(struct kvm_vm *vm, const struct kvm_slot *old, struct range range)
 {
-    struct kvm_slots *slots = &vm->slots;
+    if (old->range.start < range.start) {
+        (void)destroy(vm, index_at_or_after(&vm->slots, old->range.start));
+    }
+    restore(vm, old);
+}
 
-    for (;;) {
-        size_t at = index_at_or_after(slots, range.start);
-        int r;
+/* One after the other; when one stays, those before it come back. */
+static int cut_each(struct kvm_vm *vm, struct range range, const struct kvm_slot *old, size_t nr)
+{
+    char reason[REASON_SIZE];
 
-        if (at == slots->nr_slots || !range_overlaps(slots->slots[at].range, range)) {
-            return 0;
-        }
-        r = cut(vm, at, range);
+    for (size_t i = 0; i < nr; i++) {
+        int r = cut(vm, index_at_or_after(&vm->slots, range_end(old[i].range) - 1), range);
+
         if (r < 0) {
-            return r;
+            (void)snprintf(reason, sizeof(reason), "%s", reason_last());
+            while (i-- > 0) {
+                mend(vm, &old[i], range);
+            }
+            return fail_text(r, reason);
         }
     }
+    return 0;
+}
+
+int kvm_slots_remove(struct kvm_vm *vm, struct range range)
+{
+    const struct kvm_slots *slots = &vm->slots;
+    size_t at = index_at_or_after(slots, range.start);
+    struct kvm_slot *old;
+    size_t nr = 0;
+    int r;
+
+    while (at + nr < slots->nr_slots && range_overlaps(slots->slots[at + nr].range, range)) {
+        nr++;
+    }
+    if (nr <= 1) {
+        return nr == 0 ? 0 : cut(vm, at, range);
+    }
+    old = malloc(nr * sizeof(*old));
+    if (old == NULL) {
+        return fail(-ENOMEM, "cannot remove guest memory: out of memory");
+    }
+    memcpy(old, &slots->slots[at], nr * sizeof(*old));
+    r = cut_each(vm, range, old, nr);
+    free(old);
+    return r;
 }
 
 const struct kvm_slot *kvm_slots_find(const struct kvm_slots *slots, uint64_t gpa)

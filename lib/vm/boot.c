@@ -325,7 +325,8 @@ static int create_vcpu(vm_t *vm, int priority, vm_vcpu_t **ret)
         destroy_vcpu(vm, vcpu);
         return r;
     }
-    vm->vcpus[vm->num_vcpus++] = vcpu;
+    vm->vcpus[vm->num_vcpus] = vcpu;
+    __atomic_store_n(&vm->num_vcpus, vm->num_vcpus + 1, __ATOMIC_RELEASE); /* see vm_wake */
     *ret = vcpu;
     return 0;
 }
@@ -374,6 +375,17 @@ int vm_assign_vcpu_target(vm_vcpu_t *vcpu, int target_cpu)
 
 /* --- the way back --- */
 
+/* Whoever gets the lock while a callback is under way is that callback: the lock is recursive. */
+static bool is_in_callback(vm_t *vm)
+{
+    bool is_in;
+
+    vm_enter(vm);
+    is_in = vm->hosted->nr_callbacks > 0;
+    vm_leave(vm);
+    return is_in;
+}
+
 int hostvm_vm_destroy(vm_t *vm)
 {
     struct env *env;
@@ -386,6 +398,11 @@ int hostvm_vm_destroy(vm_t *vm)
     }
     if (vm->hosted->is_in_run && step_abandon(vm) < 0) {
         return public_status(vm, -EBUSY);
+    }
+    if (is_in_callback(vm)) {
+        return public_status(
+            vm,
+            fail(-EBUSY, "cannot destroy a VM from an iterator or a touch callback of its own"));
     }
     env = vm->hosted->env;
     disconnect_endpoint(vm);

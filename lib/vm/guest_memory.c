@@ -6,7 +6,10 @@
 
 #include "vm/vm.h"
 
-enum { PAGE = 4096 };
+enum {
+    PAGE = 4096,
+    MIN_FREED = 64, /* freed reservations that are not used again yet */
+};
 
 #define RANGE_FMT     "[0x%llx..0x%llx)"
 #define RANGE_ARGS(r) (unsigned long long)(r).start, (unsigned long long)range_end(r)
@@ -86,17 +89,47 @@ static int explain_conflict(vm_t *vm, struct range range)
                 RANGE_ARGS(range));
 }
 
-static int new_reservation(struct range range, memory_fault_callback_fn callback, void *cookie,
-                           struct vm_memory_reservation **ret)
+static void retire(struct vm_memory_reservation_cookie *memory,
+                   struct vm_memory_reservation *reservation)
 {
-    struct vm_memory_reservation *reservation = calloc(1, sizeof(*reservation));
+    *reservation = (struct vm_memory_reservation){.range = {0, 0}};
+    if (memory->nr_freed == 0) {
+        memory->first_freed = reservation;
+    } else {
+        memory->last_freed->next_freed = reservation;
+    }
+    memory->last_freed = reservation;
+    memory->nr_freed++;
+}
 
+static struct vm_memory_reservation *reuse(struct vm_memory_reservation_cookie *memory)
+{
+    struct vm_memory_reservation *reservation = memory->first_freed;
+
+    if (memory->nr_freed <= MIN_FREED) {
+        return NULL;
+    }
+    memory->first_freed = reservation->next_freed;
+    memory->nr_freed--;
+    return reservation;
+}
+
+static int new_reservation(vm_t *vm, struct range range, memory_fault_callback_fn callback,
+                           void *cookie, struct vm_memory_reservation **ret)
+{
+    struct vm_memory_reservation *reservation = reuse(memory_of(vm));
+
+    if (reservation == NULL) {
+        reservation = malloc(sizeof(*reservation));
+    }
     if (reservation == NULL) {
         return fail(-ENOMEM, "cannot reserve " RANGE_FMT ": out of memory", RANGE_ARGS(range));
     }
-    reservation->range = range;
-    reservation->callback = callback;
-    reservation->cookie = cookie;
+    *reservation = (struct vm_memory_reservation){
+        .range = range,
+        .callback = callback,
+        .cookie = cookie,
+    };
     *ret = reservation;
     return 0;
 }
@@ -110,7 +143,7 @@ int memory_reserve(vm_t *vm, struct range range, memory_fault_callback_fn callba
     if (r < 0) {
         return r;
     }
-    r = new_reservation(range, callback, cookie, &reservation);
+    r = new_reservation(vm, range, callback, cookie, &reservation);
     if (r < 0) {
         return r;
     }
@@ -124,6 +157,7 @@ int memory_reserve(vm_t *vm, struct range range, memory_fault_callback_fn callba
         r = r == -EEXIST ? explain_conflict(vm, range) : r;
         goto free_reservation;
     }
+    space_keep(reservation->claim);
     r = rangemap_add(&memory_of(vm)->reservations, range, reservation);
     assert(r == 0); /* the pages were empty and there is room */
     *ret = reservation;
@@ -280,7 +314,7 @@ int memory_reserve_anon(vm_t *vm, uint64_t size, uint64_t align, memory_fault_ca
     if (r < 0) {
         return r;
     }
-    r = new_reservation((struct range){0, size}, callback, cookie, &reservation);
+    r = new_reservation(vm, (struct range){0, size}, callback, cookie, &reservation);
     if (r < 0) {
         return r;
     }
@@ -328,6 +362,15 @@ vm_memory_reservation_t *(vm_reserve_anon_memory)(vm_t *vm, size_t size, size_t 
     return reservation;
 }
 
+/* What is handed out of a region: never a byte that is not in it. */
+static struct range whole_pages(struct range range)
+{
+    uint64_t start = round_up(range.start, PAGE);
+    uint64_t end = range_end(range) & ~(uint64_t)(PAGE - 1);
+
+    return (struct range){start, end > start ? end - start : 0};
+}
+
 static int make_anon(vm_t *vm, struct range range)
 {
     struct vm_memory_reservation_cookie *memory = memory_of(vm);
@@ -350,8 +393,9 @@ static int make_anon(vm_t *vm, struct range range)
         free(pool);
         return r == -EEXIST ? explain_conflict(vm, range) : r;
     }
-    pool->range = pages;
-    pool->cursor = pages.start;
+    space_keep(pool->claim);
+    pool->range = whole_pages(range);
+    pool->cursor = pool->range.start;
     rangemap_init(&pool->freed);
     r = rangemap_add(&memory->pools, pages, pool);
     assert(r == 0); /* its pages were empty and there is room */
@@ -398,7 +442,19 @@ int memory_free(vm_t *vm, struct vm_memory_reservation *reservation)
     if (memory->last_hit == reservation) {
         memory->last_hit = NULL;
     }
-    free(reservation);
+    retire(memory, reservation);
+    return 0;
+}
+
+static int check_freeable(vm_t *vm, const struct vm_memory_reservation *reservation)
+{
+    if (!owns(vm, reservation)) {
+        return fail(-ENOENT, "cannot free a reservation that is not one of this VM (any more)");
+    }
+    if (reservation->is_being_mapped) {
+        return fail(-EBUSY, "cannot free " RANGE_FMT ": its iterator is being asked for frames",
+                    RANGE_ARGS(reservation->range));
+    }
     return 0;
 }
 
@@ -411,10 +467,9 @@ int vm_free_reserved_memory(vm_t *vm, vm_memory_reservation_t *reservation)
             vm, fail(-EINVAL, "vm_free_reserved_memory: no VM or no reservation given"));
     }
     vm_enter(vm);
-    if (owns(vm, reservation)) {
+    r = check_freeable(vm, reservation);
+    if (r == 0) {
         r = memory_free(vm, reservation);
-    } else {
-        r = fail(-ENOENT, "cannot free a reservation that is not one of this VM (any more)");
     }
     vm_leave(vm);
     return public_status(vm, r);
@@ -500,8 +555,13 @@ int memory_map(vm_t *vm, struct vm_memory_reservation *reservation, memory_map_i
                void *cookie)
 {
     struct frame_list list = {NULL, 0, 0};
-    int r = collect_frames(reservation, iterator, cookie, &list);
+    int r;
 
+    reservation->is_being_mapped = true;
+    vm->hosted->nr_callbacks++;
+    r = collect_frames(reservation, iterator, cookie, &list);
+    vm->hosted->nr_callbacks--;
+    reservation->is_being_mapped = false;
     if (r == 0) {
         r = space_map_frames(vm->hosted->space, reservation->claim, list.frames, list.nr_frames,
                              NULL);
@@ -543,6 +603,10 @@ static int check_mappable(vm_t *vm, const struct vm_memory_reservation *reservat
     }
     if (reservation->is_mapped) {
         return fail(-EEXIST, "cannot map " RANGE_FMT ": it is mapped already",
+                    RANGE_ARGS(reservation->range));
+    }
+    if (reservation->is_being_mapped) {
+        return fail(-EBUSY, "cannot map " RANGE_FMT ": its iterator is being asked for frames",
                     RANGE_ARGS(reservation->range));
     }
     return 0;
@@ -623,6 +687,11 @@ void vm_get_reservation_memory_region(vm_memory_reservation_t *reservation, uint
             NULL, fail(-EINVAL, "vm_get_reservation_memory_region: no reservation given"));
         return;
     }
+    if (reservation->range.size == 0) {
+        (void)public_status(NULL, fail(-ENOENT, "vm_get_reservation_memory_region: the reservation "
+                                                "was freed"));
+        return;
+    }
     if (addr != NULL) {
         *addr = reservation->range.start;
     }
@@ -660,6 +729,13 @@ void memory_fini(vm_t *vm)
     }
     for (size_t i = 0; i < memory->reservations.nr_entries; i++) {
         free(memory->reservations.entries[i].value);
+    }
+    while (memory->nr_freed > 0) {
+        struct vm_memory_reservation *reservation = memory->first_freed;
+
+        memory->first_freed = reservation->next_freed;
+        memory->nr_freed--;
+        free(reservation);
     }
     for (size_t i = 0; i < memory->pools.nr_entries; i++) {
         struct anon_pool *pool = memory->pools.entries[i].value;

@@ -36,10 +36,14 @@ static int index_at_or_after(const struct vm_mem *mem, uint64_t addr)
 
 /* --- the list of regions --- */
 
-/* A change makes at most two entries more: room for them, so that the change itself cannot fail. */
-static int make_room(struct vm_mem *mem)
+/*
+ * A change makes at most two entries more: room for them, so that the change itself cannot fail.
+ * RAM that is being registered keeps its room, whatever its iterator has changed meanwhile.
+ */
+static int make_room(vm_t *vm)
 {
-    size_t nr = (size_t)mem->num_ram_regions + 2;
+    struct vm_mem *mem = &vm->mem;
+    size_t nr = (size_t)mem->num_ram_regions + 2 + (size_t)vm->hosted->nr_promised_regions;
     struct vm_ram_region *grown = realloc(mem->ram_regions, nr * sizeof(*grown));
 
     if (grown == NULL) {
@@ -131,7 +135,7 @@ static int change_flag(vm_t *vm, struct range range, int allocated)
     if (at < 0) {
         return 0;
     }
-    r = make_room(&vm->mem);
+    r = make_room(vm);
     if (r == 0) {
         set_allocated(&vm->mem, at, range, allocated);
     }
@@ -145,9 +149,12 @@ static int fill(vm_t *vm, struct vm_memory_reservation *reservation,
                 memory_map_iterator_fn iterator, void *cookie)
 {
     char reason[REASON_SIZE];
-    int r = iterator != NULL ? memory_map(vm, reservation, iterator, cookie)
-                             : memory_map_zeroed(vm, reservation, seL4_AllRights);
+    int r;
 
+    vm->hosted->nr_promised_regions++;
+    r = iterator != NULL ? memory_map(vm, reservation, iterator, cookie)
+                         : memory_map_zeroed(vm, reservation, seL4_AllRights);
+    vm->hosted->nr_promised_regions--;
     if (r < 0) {
         (void)snprintf(reason, sizeof(reason), "%s", reason_last());
         (void)memory_free(vm, reservation); /* nothing is mapped in it: cannot fail */
@@ -160,7 +167,7 @@ static int fill(vm_t *vm, struct vm_memory_reservation *reservation,
 static int register_at(vm_t *vm, struct range range, memory_map_iterator_fn iterator, void *cookie)
 {
     struct vm_memory_reservation *reservation;
-    int r = make_room(&vm->mem);
+    int r = make_room(vm);
 
     if (r < 0) {
         return r;
@@ -172,7 +179,7 @@ static int register_at(vm_t *vm, struct range range, memory_map_iterator_fn iter
 static int register_anon(vm_t *vm, uint64_t size, uintptr_t *ret_addr)
 {
     struct vm_memory_reservation *reservation;
-    int r = make_room(&vm->mem);
+    int r = make_room(vm);
 
     if (r < 0) {
         return r;
@@ -371,29 +378,37 @@ static bool takes_all(ram_touch_callback_fn callback)
     return callback == vm_guest_ram_read_callback || callback == vm_guest_ram_write_callback;
 }
 
-/* One piece after the other that lies in one go in this process. A callback may unmap the rest. */
+/*
+ * What is next of a range, and how much of it in one go. A client's callback may have unmapped it,
+ * so each page is looked up.
+ */
+static uint8_t *next_piece(vm_t *vm, struct range rest, bool is_whole, uint64_t *ret_size)
+{
+    uint64_t page_rest = PAGE - rest.start % PAGE;
+
+    if (is_whole) {
+        return guest_vspace_piece(vm->hosted, rest, ret_size);
+    }
+    *ret_size = page_rest < rest.size ? page_rest : rest.size;
+    return hostvm_vm_pointer(vm, rest.start, *ret_size);
+}
+
 static int touch(vm_t *vm, struct range range, ram_touch_callback_fn callback, void *cookie)
 {
-    uint64_t piece = 0;
-    uint8_t *hva = NULL;
     int r = public_status(vm, check_is_there(vm, range));
 
     for (uint64_t done = 0; r == 0 && done < range.size;) {
         struct range rest = {range.start + done, range.size - done};
         uint64_t size;
+        uint8_t *hva = next_piece(vm, rest, takes_all(callback), &size);
 
-        if (piece == 0) {
-            hva = guest_vspace_piece(vm->hosted, rest, &piece);
-            if (hva == NULL) {
-                return public_status(vm, check_is_there(vm, rest));
-            }
+        if (hva == NULL) {
+            return public_status(vm, check_is_there(vm, rest));
         }
-        size = takes_all(callback) ? piece : PAGE - rest.start % PAGE;
-        size = size < piece ? size : piece;
+        vm->hosted->nr_callbacks++;
         r = callback(vm, rest.start, hva, size, done, cookie);
+        vm->hosted->nr_callbacks--;
         done += size;
-        hva += size;
-        piece -= size;
     }
     return r;
 }

@@ -94,9 +94,12 @@ static void await_kickers(struct hosted_vm *hosted)
 void vm_wake(struct hosted_vm *hosted, unsigned request)
 {
     int saved_errno = errno;
+    unsigned nr_vcpus;
 
     atomic_fetch_or(&hosted->requests, request);
-    for (unsigned i = 0; i < hosted->vm->num_vcpus; i++) {
+    /* Another thread may be making a vcpu: it is there before it is counted. */
+    nr_vcpus = __atomic_load_n(&hosted->vm->num_vcpus, __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < nr_vcpus; i++) {
         struct hosted_vcpu *hv = hosted->vm->vcpus[i]->hosted;
 
         if ((hv->request_mask & request) != 0) {
@@ -113,17 +116,22 @@ void vm_wake(struct hosted_vm *hosted, unsigned request)
  * Entering the guest takes the VM lock, which our caller holds: whoever is out stays out until the
  * caller is done. A kicked vcpu comes out within microseconds.
  */
+void vcpu_leave_guest(vm_vcpu_t *vcpu)
+{
+    struct hosted_vcpu *hv = vcpu->hosted;
+
+    if (atomic_load(&hv->is_in_guest)) {
+        kick(vcpu->vm->hosted, hv);
+        while (atomic_load(&hv->is_in_guest)) {
+            (void)sched_yield();
+        }
+    }
+}
+
 void vcpus_leave_guest(struct hosted_vm *hosted)
 {
     for (unsigned i = 0; i < hosted->vm->num_vcpus; i++) {
-        struct hosted_vcpu *hv = hosted->vm->vcpus[i]->hosted;
-
-        if (atomic_load(&hv->is_in_guest)) {
-            kick(hosted, hv);
-            while (atomic_load(&hv->is_in_guest)) {
-                (void)sched_yield();
-            }
-        }
+        vcpu_leave_guest(hosted->vm->vcpus[i]);
     }
 }
 
@@ -171,8 +179,8 @@ static int finish_access(struct hosted_vcpu *hv)
     int r;
 
     set_immediate_exit(hv, 1);
+    arch_vcpu_enters(&hv->arch);
     r = kvm_vcpu_run(&hv->kvm);
-    arch_vcpu_exited(&hv->arch);
     if (r == -EINTR) {
         hv->has_pending_io = false;
         return 0;
@@ -218,6 +226,7 @@ static int enter_guest(vm_vcpu_t *vcpu)
         }
     }
     set_immediate_exit(hv, 0);
+    arch_vcpu_enters(&hv->arch);
     atomic_store(&hv->is_in_guest, true);
     if ((atomic_load(&hosted->requests) & hv->request_mask) != 0) {
         atomic_store(&hv->is_in_guest, false);
@@ -227,7 +236,6 @@ static int enter_guest(vm_vcpu_t *vcpu)
     r = kvm_vcpu_run(&hv->kvm);
     atomic_store(&hv->is_in_guest, false);
     vm_enter(vcpu->vm);
-    arch_vcpu_exited(&hv->arch);
     if (r == -EINTR) {
         drain_kicks(hosted);
     }
@@ -474,6 +482,14 @@ static _Thread_local const vm_t *own_vm;
 bool run_is_own_thread(const vm_t *vm)
 {
     return own_vm == vm;
+}
+
+void vcpu_was_set(vm_vcpu_t *vcpu)
+{
+    if (vcpu->hosted->is_halted) {
+        vm_wake(vcpu->vm->hosted, REQUEST_VCPUS);
+        (void)pthread_cond_broadcast(&vcpu->vm->hosted->resumed);
+    }
 }
 
 /* Their threads sleep, and a callback on another one may have set what wakes them. */

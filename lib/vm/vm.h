@@ -11,7 +11,7 @@
 /* A region that anonymous reservations are taken from: a cursor that moves up, and what was given
  * back below it. */
 struct anon_pool {
-    struct range range;
+    struct range range;              /* the whole pages of the region; may be empty */
     uint64_t cursor;                 /* first address never handed out */
     struct rangemap freed;           /* below the cursor; neighbours are joined */
     size_t nr_taken;                 /* reservations; freed has room for each of them, and one */
@@ -25,8 +25,10 @@ struct vm_memory_reservation {
     memory_map_iterator_fn iterator; /* set: the first fault maps */
     void *iterator_cookie;
     bool is_mapped;
-    struct anon_pool *pool;          /* NULL: a regular reservation */
-    struct space_reservation *claim; /* its own, or the pool's */
+    bool is_being_mapped;   /* its iterator is being asked: it can neither go nor be mapped */
+    struct anon_pool *pool; /* NULL: a regular reservation */
+    struct space_reservation *claim;          /* its own, or the pool's */
+    struct vm_memory_reservation *next_freed; /* of the VM's freed ones; range is empty then */
 };
 
 /* A VM's reservations. Guarded by the VM lock. */
@@ -34,6 +36,14 @@ struct vm_memory_reservation_cookie {
     struct rangemap reservations; /* exact ranges; they never overlap: each owns its pages */
     struct rangemap pools;
     struct vm_memory_reservation *last_hit; /* asked first; NULL: none */
+
+    /*
+     * Freed ones, the oldest first: a client may still have a pointer, which has no VM beside it in
+     * vm_get_reservation_memory_region. They are used again only once there are many.
+     */
+    struct vm_memory_reservation *first_freed;
+    struct vm_memory_reservation *last_freed;
+    unsigned nr_freed;
 };
 
 /* VM lock held for all of these. */

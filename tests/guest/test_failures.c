@@ -11,6 +11,7 @@
 
 #include <hostvm/chipset.h>
 #include <hostvm/events.h>
+#include <sel4vm/arch/vmcall.h>
 #include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_ram.h>
 #include <sel4vm/guest_vm_util.h>
@@ -266,6 +267,12 @@ static int never_called(vm_t *vm, int fd, void *cookie)
     (void)vm;
     (void)fd;
     (void)cookie;
+    return -1;
+}
+
+static int never_handled(vm_vcpu_t *vcpu)
+{
+    (void)vcpu;
     return -1;
 }
 
@@ -559,6 +566,310 @@ static void test_a_reservation_that_could_not_be_freed_can_be_freed_again(void *
     fail_each(&op);
 }
 
+/* More frames than the list of them has room for at first, no two of them neighbours. */
+enum { NR_MANY = 150 };
+
+static seL4_CPtr many[NR_MANY];
+
+static vm_frame_t next_of_many(uintptr_t addr, void *cookie)
+{
+    uintptr_t start = *(const uintptr_t *)cookie;
+
+    return (vm_frame_t){many[(addr - start) / PAGE], seL4_AllRights, addr, 12};
+}
+
+static void have_many_frames(struct scene *scene)
+{
+    boot_with_fields(scene);
+    for (size_t i = 0; i < NR_MANY; i++) {
+        many[i * 7 % NR_MANY] = envs_frame(&scene->t->env, 12);
+    }
+    scene->reservation =
+        vm_reserve_memory_at(&scene->t->vm, 0x400000, NR_MANY * (size_t)PAGE, device_fault, NULL);
+    assert_non_null(scene->reservation);
+    assert_int_equal(vcpu_start(scene->t->vcpu), 0);
+}
+
+static int map_many(struct scene *scene)
+{
+    uintptr_t start = 0x400000;
+
+    return vm_map_reservation(&scene->t->vm, scene->reservation, next_of_many, &start);
+}
+
+static void check_many_unmapped(struct scene *scene)
+{
+    for (uintptr_t i = 0; i < NR_MANY; i++) {
+        assert_null(hostvm_vm_pointer(&scene->t->vm, 0x400000 + i * PAGE, 1));
+    }
+}
+
+static void test_mapping_many_frames_by_an_iterator_fails_whole(void **state)
+{
+    const struct operation op = {have_many_frames, map_many, check_many_unmapped, check_mapped,
+                                 NULL};
+
+    (void)state;
+    fail_each(&op);
+}
+
+/* --- holes in what is mapped: the slot of all of it is cut in two --- */
+
+enum { HOLE_GPA = DEVICE_GPA + 8 * PAGE };
+
+/* The page before the hole, the hole's, and the one behind it. */
+GUEST_CODE(load_three, "mov 0x207ffc, %ebx\n"
+                       "mov 0x208000, %ecx\n"
+                       "mov 0x209000, %edx\n" GUEST_EXIT);
+
+static struct device nowhere; /* answers for what is not mapped */
+
+static vm_frame_t hole_frame(uintptr_t addr, void *cookie)
+{
+    struct scene *scene = cookie;
+    seL4_CPtr frame = envs_frame(&scene->t->env, 12);
+
+    if (addr == HOLE_GPA) {
+        scene->frames[0] = frame;
+    }
+    return (vm_frame_t){frame, seL4_AllRights, addr, 12};
+}
+
+static void have_what_gets_a_hole(struct scene *scene)
+{
+    vm_t *vm = &scene->t->vm;
+
+    nowhere = (struct device){.value = 0x77};
+    testvm_boot(scene->t, &load_three);
+    scene->reservation =
+        vm_reserve_memory_at(vm, DEVICE_GPA, 16 * (size_t)PAGE, device_fault, &nowhere);
+    assert_int_equal(vm_map_reservation(vm, scene->reservation, hole_frame, scene), 0);
+    for (uint32_t i = 7; i < 10; i++) {
+        ((uint32_t *)testvm_pointer(scene->t, DEVICE_GPA + i * PAGE, PAGE))[0] = i;
+        ((uint32_t *)testvm_pointer(scene->t, DEVICE_GPA + i * PAGE, PAGE))[PAGE / 4 - 1] = i;
+    }
+    assert_int_equal(vcpu_start(scene->t->vcpu), 0);
+}
+
+static int hole_is_there(struct scene *scene)
+{
+    return hostvm_vm_pointer(&scene->t->vm, HOLE_GPA, 1) == NULL ? 0 : -1;
+}
+
+static int unmap_hole(struct scene *scene)
+{
+    vspace_unmap_pages(vm_get_vspace(&scene->t->vm), (void *)(uintptr_t)HOLE_GPA, 1, 12,
+                       VSPACE_PRESERVE);
+    return hole_is_there(scene);
+}
+
+static int delete_hole(struct scene *scene)
+{
+    cspacepath_t path;
+
+    vka_cspace_make_path(&scene->t->env.vka, scene->frames[0], &path);
+    if (vka_cnode_delete(&path) != seL4_NoError) {
+        assert_int_equal(hole_is_there(scene), -1);
+        return -1;
+    }
+    return hole_is_there(scene);
+}
+
+static void check_no_hole(struct scene *scene)
+{
+    assert_non_null(hostvm_vm_pointer(&scene->t->vm, DEVICE_GPA, 16 * PAGE));
+    assert_int_equal(vspace_get_cap(vm_get_vspace(&scene->t->vm), (void *)(uintptr_t)HOLE_GPA),
+                     scene->frames[0]);
+}
+
+static void check_hole(struct scene *scene)
+{
+    assert_non_null(hostvm_vm_pointer(&scene->t->vm, DEVICE_GPA, 8 * PAGE));
+    assert_non_null(hostvm_vm_pointer(&scene->t->vm, HOLE_GPA + PAGE, 7 * PAGE));
+    testvm_run_to_exit(scene->t);
+    assert_int_equal(testvm_reg(scene->t, VCPU_CONTEXT_EBX), 7);
+    assert_int_equal(testvm_reg(scene->t, VCPU_CONTEXT_ECX), 0x77);
+    assert_int_equal(testvm_reg(scene->t, VCPU_CONTEXT_EDX), 9);
+    assert_int_equal(nowhere.nr_accesses, 1);
+}
+
+static void test_a_hole_in_mapped_memory_is_made_whole_or_not_at_all(void **state)
+{
+    const struct operation unmapping = {have_what_gets_a_hole, unmap_hole, check_no_hole,
+                                        check_hole, NULL};
+    const struct operation deleting = {have_what_gets_a_hole, delete_hole, check_no_hole,
+                                       check_hole, NULL};
+
+    (void)state;
+    fail_each(&unmapping);
+    fail_each(&deleting);
+}
+
+/* Where making the hole failed, the guest has lost nothing. */
+static void test_memory_that_could_not_be_unmapped_is_still_the_guests(void **state)
+{
+    bool has_failed = true;
+
+    (void)state;
+    for (unsigned n = 1; has_failed; n++) {
+        struct scene scene = {.t = testvm_create()};
+        int r;
+
+        have_what_gets_a_hole(&scene);
+        inject_fail_nth(n);
+        r = unmap_hole(&scene);
+        has_failed = inject_disarm();
+        testvm_run_to_exit(scene.t);
+        assert_int_equal(testvm_reg(scene.t, VCPU_CONTEXT_EBX), 7);
+        assert_int_equal(testvm_reg(scene.t, VCPU_CONTEXT_ECX), r == 0 ? 0x77 : 8);
+        assert_int_equal(testvm_reg(scene.t, VCPU_CONTEXT_EDX), 9);
+        assert_int_equal(nowhere.nr_accesses, r == 0 ? 1 : 0);
+        testvm_destroy(scene.t);
+        assert_true(n < MAX_CALLS);
+    }
+}
+
+/* --- the guest's address space through its interface --- */
+
+static int make_guest_pages(struct scene *scene)
+{
+    vspace_t *vspace = vm_get_vspace(&scene->t->vm);
+    reservation_t res =
+        vspace_reserve_range_at(vspace, (void *)0x400000, 3 * PAGE, seL4_AllRights, 1);
+    int r;
+
+    if (res.res == NULL) {
+        return -1;
+    }
+    r = vspace_new_pages_at_vaddr(vspace, (void *)0x400000, 3, 12, res);
+    vspace_free_reservation(vspace, res);
+    return r;
+}
+
+static void check_no_guest_pages(struct scene *scene)
+{
+    assert_null(hostvm_vm_pointer(&scene->t->vm, 0x400000, 1));
+    assert_null(hostvm_vm_pointer(&scene->t->vm, 0x402000, 1));
+}
+
+static void check_guest_pages(struct scene *scene)
+{
+    memset(testvm_pointer(scene->t, 0x400000, 3 * PAGE), 1, 3 * PAGE);
+    vspace_unmap_pages(vm_get_vspace(&scene->t->vm), (void *)0x400000, 3, 12, VSPACE_FREE);
+    check_no_guest_pages(scene);
+}
+
+static int share_with_vmm(struct scene *scene)
+{
+    char *pages = vspace_share_mem(vm_get_vspace(&scene->t->vm), &scene->t->env.vspace,
+                                   (void *)0x1000, 3, 12, seL4_AllRights, 1);
+
+    if (pages == NULL) {
+        return -1;
+    }
+    pages[0] = 's';
+    assert_int_equal(*(char *)testvm_pointer(scene->t, 0x1000, 1), 's');
+    vspace_unmap_pages(&scene->t->env.vspace, pages, 3, 12, VSPACE_FREE);
+    return 0;
+}
+
+static int look_at_page(void *access_addr, void *vaddr, void *cookie)
+{
+    (void)access_addr;
+    (void)vaddr;
+    ++*(unsigned *)cookie;
+    return 0;
+}
+
+static int access_page(struct scene *scene)
+{
+    unsigned nr_calls = 0;
+    int r = vspace_access_page_with_callback(vm_get_vspace(&scene->t->vm), &scene->t->env.vspace,
+                                             (void *)0x1000, 12, seL4_AllRights, 1, look_at_page,
+                                             &nr_calls);
+
+    assert_int_equal(nr_calls, r == 0 ? 1 : 0);
+    return r;
+}
+
+static void have_live_ram(struct scene *scene)
+{
+    assert_int_equal(vm_ram_register_at(&scene->t->vm, 0, MIB, false), 0);
+    assert_int_equal(create_vcpu(scene), 0);
+    assert_int_equal(vcpu_start(scene->t->vcpu), 0);
+}
+
+static void test_calls_on_the_guests_address_space_fail_whole(void **state)
+{
+    const struct operation make = {have_live_ram, make_guest_pages, check_no_guest_pages,
+                                   check_guest_pages, NULL};
+    const struct operation share = {have_live_ram, share_with_vmm, NULL, NULL, NULL};
+    const struct operation access = {have_live_ram, access_page, NULL, NULL, NULL};
+
+    (void)state;
+    fail_each(&make);
+    fail_each(&share);
+    fail_each(&access);
+}
+
+/* --- a mapping that the first fault makes --- */
+
+static vm_frame_t any_of_many(uintptr_t addr, void *cookie)
+{
+    (void)cookie;
+    return (vm_frame_t){many[(addr - DEVICE_GPA) / PAGE], seL4_AllRights, addr, 12};
+}
+
+/* A run in which any call fails that the deferred mapping makes. False: it makes fewer. */
+static bool fail_deferred(unsigned n)
+{
+    struct testvm *t = testvm_create_with((hostvm_env_config_t){.defer_memory_map = true});
+    vm_memory_reservation_t *r;
+    bool has_failed;
+    int result;
+
+    testvm_boot(t, &store);
+    for (int i = 0; i < NR_FRAMES; i++) {
+        many[NR_FRAMES - 1 - i] = envs_frame(&t->env, 12);
+    }
+    r = vm_reserve_memory_at(&t->vm, DEVICE_GPA, NR_FRAMES * (size_t)PAGE, device_fault, NULL);
+    assert_int_equal(vm_map_reservation(&t->vm, r, any_of_many, NULL), 0);
+    assert_int_equal(vcpu_start(t->vcpu), 0);
+    inject_fail_nth(n);
+    watchdog_begin(&t->vm);
+    result = vm_run(&t->vm);
+    watchdog_end();
+    has_failed = inject_disarm();
+    if (result != 0) {
+        assert_true(has_failed);
+        assert_int_equal(t->vm.run.exit_reason, VM_GUEST_ERROR_EXIT);
+        assert_string_not_equal(hostvm_last_error(), "");
+        assert_int_equal(t->nr_exits, 0);
+    } else {
+        assert_int_equal(t->nr_exits, 1);
+        assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 0);
+    }
+    for (uintptr_t i = 1; i < NR_FRAMES; i++) { /* all pages or none */
+        assert_int_equal(hostvm_vm_pointer(&t->vm, DEVICE_GPA + i * PAGE, 1) == NULL,
+                         hostvm_vm_pointer(&t->vm, DEVICE_GPA, 1) == NULL);
+    }
+    assert_int_equal(vm_free_reserved_memory(&t->vm, r), 0);
+    testvm_destroy(t);
+    return has_failed;
+}
+
+static void test_a_deferred_mapping_fails_whole(void **state)
+{
+    unsigned n = 1;
+
+    (void)state;
+    while (fail_deferred(n)) {
+        n++;
+        assert_true(n < MAX_CALLS);
+    }
+    assert_true(n > 5);
+}
+
 /* --- RAM --- */
 
 static int register_ram(struct scene *scene)
@@ -606,6 +917,36 @@ static void test_registering_ram_fails_whole(void **state)
     fail_each(&anonymous);
 }
 
+static void have_many_for_ram(struct scene *scene)
+{
+    for (size_t i = 0; i < NR_MANY; i++) {
+        many[i * 7 % NR_MANY] = envs_frame(&scene->t->env, 12);
+    }
+}
+
+static int register_ram_of_frames(struct scene *scene)
+{
+    uintptr_t start = 0x400000;
+
+    return vm_ram_register_at_custom_iterator(&scene->t->vm, start, NR_MANY * (size_t)PAGE,
+                                              next_of_many, &start);
+}
+
+static void check_no_ram_of_frames(struct scene *scene)
+{
+    assert_int_equal(scene->t->vm.mem.num_ram_regions, 0);
+    check_many_unmapped(scene);
+}
+
+static void test_registering_ram_made_of_frames_fails_whole(void **state)
+{
+    const struct operation op = {have_many_for_ram, register_ram_of_frames, check_no_ram_of_frames,
+                                 check_one_ram, NULL};
+
+    (void)state;
+    fail_each(&op);
+}
+
 static void have_ram(struct scene *scene)
 {
     assert_int_equal(register_ram(scene), 0);
@@ -628,6 +969,42 @@ static void test_allocating_ram_fails_whole(void **state)
 
     (void)state;
     fail_each(&op);
+}
+
+static int mark(struct scene *scene)
+{
+    vm_ram_mark_allocated(&scene->t->vm, 0x1000, 0x1000);
+    return scene->t->vm.mem.num_ram_regions == 3 ? 0 : -1;
+}
+
+static void have_allocated_ram(struct scene *scene)
+{
+    have_ram(scene);
+    vm_ram_mark_allocated(&scene->t->vm, 0x500, 0x9f700);
+    assert_int_equal(scene->t->vm.mem.ram_regions[0].allocated, 1);
+}
+
+static int free_part(struct scene *scene)
+{
+    vm_ram_free(&scene->t->vm, 0x1000, 0x1000);
+    return scene->t->vm.mem.num_ram_regions == 3 ? 0 : -1;
+}
+
+static void check_all_allocated(struct scene *scene)
+{
+    check_one_ram(scene);
+    assert_int_equal(scene->t->vm.mem.ram_regions[0].allocated, 1);
+}
+
+static void test_marking_and_freeing_ram_fail_whole(void **state)
+{
+    const struct operation marking = {have_ram, mark, check_nothing_allocated, NULL, NULL};
+    const struct operation freeing = {have_allocated_ram, free_part, check_all_allocated, NULL,
+                                      NULL};
+
+    (void)state;
+    fail_each(&marking);
+    fail_each(&freeing);
 }
 
 /* --- interrupts --- */
@@ -681,6 +1058,11 @@ static int create_pit(struct scene *scene)
     return hostvm_vm_create_pit(&scene->t->vm);
 }
 
+static int raise_gsi(struct scene *scene)
+{
+    return hostvm_irq_line(&scene->t->vm, 20, 1);
+}
+
 static int inject_line(struct scene *scene)
 {
     return vm_inject_irq(scene->t->vcpu, 4);
@@ -706,10 +1088,197 @@ static void test_a_timer_or_line_that_the_host_refuses_can_be_tried_again(void *
 {
     const struct operation pit = {have_controller, create_pit, NULL, check_line, NULL};
     const struct operation line = {have_controller, inject_line, NULL, check_line, NULL};
+    const struct operation level = {have_controller, raise_gsi, NULL, check_line, NULL};
 
     (void)state;
     fail_each(&pit);
     fail_each(&line);
+    fail_each(&level);
+}
+
+/* A line that the host refuses to set is not a masked one, though both are -1. */
+static void test_a_level_that_the_host_refuses_has_a_reason(void **state)
+{
+    struct scene scene = {.t = *state};
+
+    have_controller(&scene);
+    assert_int_equal(vcpu_start(scene.t->vcpu), 0);
+    forget_reason();
+    inject_fail_nth(1);
+    assert_int_equal(vm_set_irq_level(scene.t->vcpu, 4, 0), -1);
+    assert_true(inject_disarm());
+    assert_reason("cannot set interrupt line 4: Input/output error");
+    assert_int_equal(vm_set_irq_level(scene.t->vcpu, 4, 0), 0);
+}
+
+/* --- vcpus that wait --- */
+
+static void have_waiting_vcpu(struct scene *scene)
+{
+    vm_vcpu_t *second;
+
+    boot_with_fields(scene);
+    second = vm_create_vcpu(&scene->t->vm, 0);
+    assert_non_null(second);
+    assert_int_equal(hostvm_vcpu_wait_for_startup(second), 0);
+    assert_int_equal(start_vcpu(scene), 0);
+}
+
+static int start_second(struct scene *scene)
+{
+    return vcpu_start(scene->t->vm.vcpus[1]);
+}
+
+static void check_second_offline(struct scene *scene)
+{
+    assert_false(is_vcpu_online(scene->t->vm.vcpus[1]));
+}
+
+static void test_starting_a_vcpu_that_waits_fails_whole(void **state)
+{
+    const struct operation op = {have_waiting_vcpu, start_second, check_second_offline, check_exit,
+                                 NULL};
+
+    (void)state;
+    fail_each(&op);
+}
+
+/* --- registers, of a vcpu that KVM has --- */
+
+static const seL4_Word fields[] = {
+    VMX_GUEST_RIP,    VMX_GUEST_RSP,          VMX_GUEST_CR3,        VMX_GUEST_EFER,
+    VMX_GUEST_DR7,    VMX_GUEST_FS_BASE,      VMX_GUEST_GDTR_LIMIT, VMX_GUEST_CS_ACCESS_RIGHTS,
+    VMX_GUEST_PAT,    VMX_GUEST_SYSENTER_ESP, VMX_GUEST_ACTIVITY,   VMX_GUEST_INTERRUPTABILITY,
+    VMX_GUEST_RFLAGS,
+};
+
+/* Every call that a getter makes fails in turn; the result stays, and the next one is right. */
+static void fail_getting(struct testvm *t, seL4_Word field)
+{
+    seL4_Word expected = 0;
+    bool has_failed = true;
+
+    for (unsigned n = 1; has_failed; n++) {
+        seL4_Word value = 0xdead;
+        int r;
+
+        testvm_run_to_exit(t); /* what was read before is stale */
+        forget_reason();
+        inject_fail_nth(n);
+        r = vm_get_vmcs_field(t->vcpu, field, &value);
+        has_failed = inject_disarm();
+        assert_int_equal(r, has_failed ? -1 : 0);
+        if (r != 0) {
+            check_reason(n);
+            assert_int_equal(value, 0xdead);
+        }
+        assert_int_equal(vm_get_vmcs_field(t->vcpu, field, &value), 0);
+        if (field != VMX_GUEST_RIP) {
+            expected = n == 1 ? value : expected;
+            assert_int_equal(value, expected);
+        }
+    }
+}
+
+GUEST_CODE(exit_for_good, "1:" GUEST_EXIT "jmp 1b\n");
+
+static void test_getting_a_register_fails_whole(void **state)
+{
+    struct testvm *t = *state;
+    seL4_VCPUContext context;
+    seL4_VCPUContext untouched;
+
+    testvm_boot(t, &exit_for_good);
+    assert_int_equal(vm_create_default_irq_controller(&t->vm), 0);
+    testvm_run_to_exit(t);
+    memset(&untouched, 0x5a, sizeof(untouched));
+    context = untouched;
+    inject_fail_nth(1);
+    assert_int_equal(vm_get_thread_context(t->vcpu, &context), -1);
+    assert_true(inject_disarm());
+    assert_memory_equal(&context, &untouched, sizeof(context));
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        fail_getting(t, fields[i]);
+    }
+}
+
+/* Sets a field to what it is while the n-th call fails, then runs; what fails can be done again. */
+static bool fail_setting(seL4_Word field, unsigned n)
+{
+    struct scene scene = {.t = testvm_create()};
+    struct testvm *t = scene.t;
+    seL4_Word value = 0;
+    bool has_failed;
+    int r;
+
+    testvm_boot(t, &exit_for_good);
+    assert_int_equal(vm_create_default_irq_controller(&t->vm), 0);
+    testvm_run_to_exit(t);
+    assert_int_equal(vm_get_vmcs_field(t->vcpu, field, &value), 0);
+    testvm_run_to_exit(t);
+    inject_fail_nth(n);
+    r = vm_set_vmcs_field(t->vcpu, field, value);
+    if (r == 0) {
+        r = run(&scene);
+    }
+    has_failed = inject_disarm();
+    if (r != 0) {
+        assert_true(has_failed);
+        assert_int_equal(vm_set_vmcs_field(t->vcpu, field, value), 0);
+        testvm_run_to_exit(t);
+    }
+    check_field(&scene, field, value);
+    testvm_destroy(t);
+    return has_failed;
+}
+
+static void test_setting_a_register_can_be_tried_again(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        unsigned n = 1;
+
+        if (fields[i] == VMX_GUEST_RIP) { /* moves by itself */
+            continue;
+        }
+        while (fail_setting(fields[i], n)) {
+            n++;
+            assert_true(n < MAX_CALLS);
+        }
+        assert_true(n > 1);
+    }
+}
+
+/* --- the end: whatever the host refuses, nothing stays --- */
+
+static void have_everything(struct scene *scene)
+{
+    vm_t *vm = &scene->t->vm;
+
+    boot_with_event(scene);
+    have_anon(scene);
+    assert_int_not_equal(vm_ram_register(vm, MIB / 2), 0);
+    assert_int_equal(vm_register_irq(scene->t->vcpu, 4, acknowledged, NULL), 0);
+    assert_int_equal(vm_reg_new_vmcall_handler(vm, never_handled, 12), 0);
+    testvm_run_to_exit(scene->t);
+}
+
+static void test_a_vm_is_destroyed_whatever_fails(void **state)
+{
+    bool has_failed = true;
+
+    (void)state;
+    for (unsigned n = 1; has_failed; n++) {
+        struct scene scene = {.t = testvm_create(), .fd = -1};
+
+        have_everything(&scene);
+        inject_fail_nth(n);
+        assert_int_equal(hostvm_vm_destroy(&scene.t->vm), 0);
+        has_failed = inject_disarm();
+        assert_int_equal(close(scene.fd), 0);
+        testvm_destroy(scene.t); /* looks for what stays */
+        assert_true(n < MAX_CALLS);
+    }
 }
 
 /* --- ports and events --- */
@@ -773,11 +1342,23 @@ int main(void)
         vm_test(test_freeing_anonymous_reservations_takes_no_memory),
         cmocka_unit_test(test_vm_map_reservation_fails_whole),
         cmocka_unit_test(test_a_reservation_that_could_not_be_freed_can_be_freed_again),
+        cmocka_unit_test(test_mapping_many_frames_by_an_iterator_fails_whole),
+        cmocka_unit_test(test_a_hole_in_mapped_memory_is_made_whole_or_not_at_all),
+        cmocka_unit_test(test_memory_that_could_not_be_unmapped_is_still_the_guests),
+        cmocka_unit_test(test_calls_on_the_guests_address_space_fail_whole),
+        cmocka_unit_test(test_a_deferred_mapping_fails_whole),
         cmocka_unit_test(test_registering_ram_fails_whole),
+        cmocka_unit_test(test_registering_ram_made_of_frames_fails_whole),
         cmocka_unit_test(test_allocating_ram_fails_whole),
+        cmocka_unit_test(test_marking_and_freeing_ram_fail_whole),
         cmocka_unit_test(test_a_controller_that_could_not_be_created_can_be_created_again),
         cmocka_unit_test(test_registering_a_line_fails_whole),
         cmocka_unit_test(test_a_timer_or_line_that_the_host_refuses_can_be_tried_again),
+        vm_test(test_a_level_that_the_host_refuses_has_a_reason),
+        cmocka_unit_test(test_starting_a_vcpu_that_waits_fails_whole),
+        vm_test(test_getting_a_register_fails_whole),
+        cmocka_unit_test(test_setting_a_register_can_be_tried_again),
+        cmocka_unit_test(test_a_vm_is_destroyed_whatever_fails),
         cmocka_unit_test(test_adding_a_port_handler_fails_whole),
         cmocka_unit_test(test_adding_an_event_fails_whole),
     };

@@ -694,6 +694,52 @@ static void test_mapping_across_the_windows_border_fails_whole(void **state)
     }
 }
 
+/* One frame on both sides of the window's end: two slots. */
+GUEST_CODE(load_across, "mov 0xfff000, %ebx\n"
+                        "mov 0x1000000, %ecx\n" GUEST_EXIT);
+
+static void test_memory_across_the_windows_border_is_freed_whole_or_not_at_all(void **state)
+{
+    bool has_failed = true;
+
+    (void)state;
+    for (unsigned n = 1; has_failed; n++) {
+        struct device device = {.result = FAULT_HANDLED, .value = 0x77};
+        struct testvm *t = testvm_create();
+        hostvm_window_t *w = bound_window(t, 0);
+        seL4_CPtr frames[2] = {envs_frame(&t->env, 12), envs_frame(&t->env, 12)};
+        vm_memory_reservation_t *r;
+        int result;
+
+        testvm_boot(t, &load_across);
+        r = vm_reserve_memory_at(&t->vm, WINDOW - PAGE, 2 * PAGE, device_fault, &device);
+        assert_int_equal(vm_map_reservation_frames(&t->vm, r, frames, 2, 12), 0);
+        assert_int_equal(vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &device),
+                         0);
+        *(uint32_t *)testvm_pointer(t, WINDOW - PAGE, 4) = 0x11;
+        *(uint32_t *)testvm_pointer(t, WINDOW, 4) = 0x22;
+        assert_int_equal(vcpu_start(t->vcpu), 0);
+        inject_fail_nth(n);
+        result = vm_free_reserved_memory(&t->vm, r);
+        has_failed = inject_disarm();
+        testvm_run_to_exit(t);
+        assert_int_equal(device.nr_accesses, result == 0 ? 2 : 0);
+        assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), result == 0 ? 0x77 : 0x11);
+        assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ECX), result == 0 ? 0x77 : 0x22);
+        if (result != 0) {
+            assert_true(has_failed);
+            assert_non_null(hostvm_vm_pointer(&t->vm, WINDOW - PAGE, PAGE));
+            assert_non_null(hostvm_vm_pointer(&t->vm, WINDOW, PAGE));
+            assert_int_equal(vm_free_reserved_memory(&t->vm, r), 0);
+        }
+        assert_null(hostvm_vm_pointer(&t->vm, WINDOW - PAGE, 1));
+        assert_null(hostvm_vm_pointer(&t->vm, WINDOW, 1));
+        hostvm_window_destroy(w);
+        testvm_destroy(t);
+        assert_true(n < MAX_CALLS);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -720,6 +766,7 @@ int main(void)
         cmocka_unit_test(test_what_could_not_be_detached_from_a_guest_is_still_its),
         cmocka_unit_test(test_memory_that_kvm_keeps_stays_until_the_vm_goes),
         cmocka_unit_test(test_mapping_across_the_windows_border_fails_whole),
+        cmocka_unit_test(test_memory_across_the_windows_border_is_freed_whole_or_not_at_all),
     };
 
     return run_vm_tests(tests);

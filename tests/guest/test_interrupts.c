@@ -45,6 +45,7 @@ struct acks {
     unsigned nr[NR_LINES];
     unsigned nr_wanted;   /* with this one the guest is told to go on, and the line is lowered */
     bool is_raised_again; /* at the first one */
+    bool tries_to_end_vm; /* and to run it again, at each */
     pthread_t runner;     /* of vm_run */
     int (*act)(vm_vcpu_t *vcpu, int irq); /* at HOST_PORT */
     int irq;
@@ -59,6 +60,12 @@ static void acknowledged(vm_vcpu_t *vcpu, int irq, void *cookie)
     assert_ptr_equal(vcpu, acks->t->vm.vcpus[BOOT_VCPU]);
     assert_in_range(irq, 0, NR_LINES - 1);
     acks->nr[irq]++;
+    if (acks->tries_to_end_vm) {
+        assert_int_equal(vm_run(vcpu->vm), -1);
+        assert_reason("vm_run: the VM runs already");
+        assert_int_equal(hostvm_vm_destroy(vcpu->vm), -1);
+        assert_reason("cannot destroy a VM that is in vm_run: stop it first");
+    }
     if (acks->is_raised_again && acks->nr[irq] == 1) {
         assert_int_equal(vm_inject_irq(vcpu, irq), 0);
     }
@@ -196,6 +203,16 @@ static void test_an_edge_is_delivered_once_and_acknowledged_once(void **state)
     assert_int_equal(acks.result, 0);
     assert_int_equal(acks.nr[4], 1);
     assert_int_equal(testvm_reg(t, VCPU_CONTEXT_R15), 1);
+}
+
+static void test_an_acknowledgement_can_neither_run_nor_destroy_its_vm(void **state)
+{
+    struct testvm *t = *state;
+    struct acks acks = {.irq = 4, .act = vm_inject_irq, .nr_wanted = 1, .tries_to_end_vm = true};
+
+    boot(t, &take_one, &handle_first_chip, &acks);
+    testvm_run_to_exit(t);
+    assert_int_equal(acks.nr[4], 1);
 }
 
 static void test_a_line_registered_before_the_controller_is_acknowledged(void **state)
@@ -404,6 +421,7 @@ int main(void)
         vm_test(test_a_controller_comes_before_the_first_start),
         cmocka_unit_test(test_the_controllers_addresses_are_theirs),
         vm_test(test_an_edge_is_delivered_once_and_acknowledged_once),
+        vm_test(test_an_acknowledgement_can_neither_run_nor_destroy_its_vm),
         vm_test(test_a_line_registered_before_the_controller_is_acknowledged),
         vm_test(test_the_last_registration_of_a_line_counts),
         vm_test(test_an_acknowledgement_may_raise_the_line_again),

@@ -3,14 +3,26 @@
 
 #include <string.h>
 
+#include <sel4vm/guest_ram.h>
+
 #include "support/inject.h"
 
 static const seL4_VCPUContext numbered = {
-    .eax = 0x0101010101010101, .ebx = 0x0202020202020202, .ecx = 0x0303030303030303,
-    .edx = 0x0404040404040404, .esi = 0x0505050505050505, .edi = 0x0606060606060606,
-    .ebp = 0x0707070707070707, .r8 = 0x0808080808080808,  .r9 = 0x0909090909090909,
-    .r10 = 0x1010101010101010, .r11 = 0x1111111111111111, .r12 = 0x1212121212121212,
-    .r13 = 0x1313131313131313, .r14 = 0x1414141414141414, .r15 = 0x1515151515151515,
+    .eax = 0x0101010101010101,
+    .ebx = 0x0202020202020202,
+    .ecx = 0x0303030303030303,
+    .edx = 0x0404040404040404,
+    .esi = 0x0505050505050505,
+    .edi = 0x0606060606060606,
+    .ebp = 0x0707070707070707,
+    .r8 = 0x0808080808080808,
+    .r9 = 0x0909090909090909,
+    .r10 = 0x1010101010101010,
+    .r11 = 0x1111111111111111,
+    .r12 = 0x1212121212121212,
+    .r13 = 0x1313131313131313,
+    .r14 = 0x1414141414141414,
+    .r15 = 0x1515151515151515,
 };
 
 /* --- general registers --- */
@@ -140,9 +152,14 @@ static void test_registers_that_could_not_be_read_can_be_read_again(void **state
 
 /* --- fields --- */
 
-#define SEGMENT(name)                                                                              \
-    {VMX_GUEST_##name##_SELECTOR, 0x18}, {VMX_GUEST_##name##_LIMIT, 0xfffff},                      \
-        {VMX_GUEST_##name##_BASE, 0x123450}, {VMX_GUEST_##name##_ACCESS_RIGHTS, 0xd0f3}
+/* Each with values of its own, so that none stands for another. */
+#define SEGMENT(name, n)                                                                           \
+    {VMX_GUEST_##name##_SELECTOR, 0x18 + 8 * (n)},                                                 \
+        {VMX_GUEST_##name##_LIMIT, 0xf1fff + 0x1000 * (n)},                                        \
+        {VMX_GUEST_##name##_BASE, 0x123450 + 0x10000 * (n)},                                       \
+    {                                                                                              \
+        VMX_GUEST_##name##_ACCESS_RIGHTS, 0xd0f0 + (n)                                             \
+    }
 
 struct field {
     seL4_Word number;
@@ -150,14 +167,14 @@ struct field {
 };
 
 static const struct field guest_fields[] = {
-    SEGMENT(ES),
-    SEGMENT(CS),
-    SEGMENT(SS),
-    SEGMENT(DS),
-    SEGMENT(FS),
-    SEGMENT(GS),
-    SEGMENT(LDTR),
-    SEGMENT(TR),
+    SEGMENT(ES, 0),
+    SEGMENT(CS, 1),
+    SEGMENT(SS, 2),
+    SEGMENT(DS, 3),
+    SEGMENT(FS, 4),
+    SEGMENT(GS, 5),
+    SEGMENT(LDTR, 6),
+    SEGMENT(TR, 7),
     {VMX_GUEST_GDTR_LIMIT, 0x7f},
     {VMX_GUEST_IDTR_LIMIT, 0xfff},
     {VMX_GUEST_GDTR_BASE, 0x4000},
@@ -194,13 +211,20 @@ static const seL4_Word control_fields[] = {
 };
 
 static const seL4_Word read_only_fields[] = {
-    VMX_DATA_GUEST_PHYSICAL,       VMX_DATA_INSTRUCTION_ERROR,
-    VMX_DATA_EXIT_REASON,          VMX_DATA_EXIT_INTERRUPT_INFO,
-    VMX_DATA_EXIT_INTERRUPT_ERROR, VMX_DATA_IDT_VECTOR_INFO,
-    VMX_DATA_IDT_VECTOR_ERROR,     VMX_DATA_EXIT_INSTRUCTION_LENGTH,
-    VMX_DATA_EXIT_INSTRUCTION_INFO, VMX_DATA_EXIT_QUALIFICATION,
-    VMX_DATA_IO_RCX,               VMX_DATA_IO_RSI,
-    VMX_DATA_IO_RDI,               VMX_DATA_IO_RIP,
+    VMX_DATA_GUEST_PHYSICAL,
+    VMX_DATA_INSTRUCTION_ERROR,
+    VMX_DATA_EXIT_REASON,
+    VMX_DATA_EXIT_INTERRUPT_INFO,
+    VMX_DATA_EXIT_INTERRUPT_ERROR,
+    VMX_DATA_IDT_VECTOR_INFO,
+    VMX_DATA_IDT_VECTOR_ERROR,
+    VMX_DATA_EXIT_INSTRUCTION_LENGTH,
+    VMX_DATA_EXIT_INSTRUCTION_INFO,
+    VMX_DATA_EXIT_QUALIFICATION,
+    VMX_DATA_IO_RCX,
+    VMX_DATA_IO_RSI,
+    VMX_DATA_IO_RDI,
+    VMX_DATA_IO_RIP,
 };
 
 static const seL4_Word absent_fields[] = {
@@ -349,6 +373,8 @@ static void test_a_fresh_vcpu_is_in_long_mode(void **state)
 
 /* --- in force in the guest --- */
 
+enum { TABLES_GPA = 0x800000 };
+
 GUEST_CODE(store_all, "mov %rax, 0x5000\n"
                       "mov %rbx, 0x5008\n"
                       "mov %rcx, 0x5010\n"
@@ -374,6 +400,19 @@ GUEST_CODE(store_all, "mov %rax, 0x5000\n"
                       "mov %fs:0, %rax\n"
                       "mov %rax, 0x5098\n" GUEST_EXIT);
 
+/* Page tables of the client's own, which map as the first ones do. */
+static seL4_Word copy_tables(struct testvm *t)
+{
+    uint64_t *tables;
+
+    assert_int_equal(vm_ram_register_at(&t->vm, TABLES_GPA, 3 * 4096, false), 0);
+    tables = testvm_pointer(t, TABLES_GPA, 3 * 4096);
+    memcpy(tables, testvm_pointer(t, 0x10000000, 3 * 4096), 3 * 4096);
+    tables[0] = (TABLES_GPA + 4096) | 7;
+    tables[512] = (TABLES_GPA + 2 * 4096) | 7;
+    return TABLES_GPA;
+}
+
 static void test_what_was_set_is_in_force_at_the_first_instruction(void **state)
 {
     enum { FS_BASE = 0x5100 };
@@ -385,6 +424,7 @@ static void test_what_was_set_is_in_force_at_the_first_instruction(void **state)
     *(uint64_t *)testvm_pointer(t, FS_BASE, 8) = 0xf5f5f5f5;
     assert_int_equal(vm_set_thread_context(t->vcpu, numbered), 0);
     set_field(t->vcpu, VMX_GUEST_RSP, 0x7890);
+    set_field(t->vcpu, VMX_GUEST_CR3, copy_tables(t));
     set_field(t->vcpu, VMX_GUEST_RFLAGS, 0x8d7);
     set_field(t->vcpu, VMX_GUEST_DS_SELECTOR, 0x28);
     set_field(t->vcpu, VMX_GUEST_FS_BASE, FS_BASE);
@@ -392,7 +432,7 @@ static void test_what_was_set_is_in_force_at_the_first_instruction(void **state)
     assert_memory_equal(stored, &numbered, sizeof(numbered));
     assert_int_equal(stored[15], 0x7890);
     assert_int_equal(stored[16], 0x8d7);
-    assert_int_equal(stored[17], 0x10000000);
+    assert_int_equal(stored[17], TABLES_GPA);
     assert_int_equal(stored[18], 0x28);
     assert_int_equal(stored[19], 0xf5f5f5f5);
 }
@@ -415,6 +455,14 @@ static void test_registers_of_the_guest_are_read_after_its_exit(void **state)
 GUEST_CODE(count, "inc %rbx\n"
                   "push %rbx\n" GUEST_EXIT "inc %rbx\n"
                   "push %rbx\n" GUEST_EXIT);
+
+static ioport_fault_result_t stop_at_exit(vm_vcpu_t *vcpu, void *cookie, unsigned port,
+                                          unsigned size, unsigned value)
+{
+    (void)cookie, (void)port, (void)size, (void)value;
+    assert_int_equal(hostvm_vm_stop(vcpu->vm), 0);
+    return IO_FAULT_HANDLED;
+}
 
 static void test_a_second_run_goes_on_with_the_registers_of_the_first(void **state)
 {
@@ -444,21 +492,38 @@ static void test_what_is_set_between_runs_is_in_force_in_the_next(void **state)
 static void test_a_guest_without_stack_pointer_gets_one_once(void **state)
 {
     struct testvm *t = *state;
+    const vm_ioport_interface_t port = {t, NULL, stop_at_exit, "exit"};
 
     t->vcpu = vm_create_vcpu(&t->vm, 0);
+    assert_int_equal(vm_ram_register_at(&t->vm, 0, RAM_SIZE, false), 0);
+    assert_int_equal(
+        vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){EXIT_PORT, EXIT_PORT}, port), 0);
+    testvm_load(t, CODE_GPA, &count);
+    set_field(t->vcpu, VMX_GUEST_RIP, CODE_GPA);
     assert_int_equal(vcpu_start(t->vcpu), 0);
     assert_int_equal(get_field(t->vcpu, VMX_GUEST_RSP), 0x96000);
+    assert_int_equal(testvm_run(t), 0);
+    assert_int_equal(get_field(t->vcpu, VMX_GUEST_RSP), 0x96000 - 8);
+    assert_int_equal(testvm_run(t), 0);
+    assert_int_equal(get_field(t->vcpu, VMX_GUEST_RSP), 0x96000 - 16);
+    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 2);
 }
 
 static void test_fields_set_before_the_start_are_kept_by_the_guest(void **state)
 {
     static const struct field kept[] = {
-        {VMX_GUEST_PAT, 0x0606060606060606},  {VMX_GUEST_SYSENTER_CS, 0x8},
-        {VMX_GUEST_SYSENTER_ESP, 0x7777000}, {VMX_GUEST_SYSENTER_EIP, 0x8888000},
-        {VMX_GUEST_DR7, 0x402},               {VMX_GUEST_GS_BASE, 0x123450},
-        {VMX_GUEST_GDTR_LIMIT, 0x7f},         {VMX_GUEST_IDTR_BASE, 0x3000},
-        {VMX_GUEST_FS_SELECTOR, 0x20},        {VMX_GUEST_CR4, 0xa0},
-        {VMX_GUEST_ACTIVITY, 0},              {VMX_GUEST_INTERRUPTABILITY, 0},
+        {VMX_GUEST_PAT, 0x0606060606060606},
+        {VMX_GUEST_SYSENTER_CS, 0x8},
+        {VMX_GUEST_SYSENTER_ESP, 0x7777000},
+        {VMX_GUEST_SYSENTER_EIP, 0x8888000},
+        {VMX_GUEST_DR7, 0x402},
+        {VMX_GUEST_GS_BASE, 0x123450},
+        {VMX_GUEST_GDTR_LIMIT, 0x7f},
+        {VMX_GUEST_IDTR_BASE, 0x3000},
+        {VMX_GUEST_FS_SELECTOR, 0x20},
+        {VMX_GUEST_CR4, 0xa0},
+        {VMX_GUEST_ACTIVITY, 0},
+        {VMX_GUEST_INTERRUPTABILITY, 0},
         {VMX_GUEST_DEBUGCTRL, 0},
     };
     struct testvm *t = *state;

@@ -8,6 +8,8 @@
 #include <sel4vm/guest_ram.h>
 #include <sel4vm/guest_vm_util.h>
 
+#include "support/inject.h"
+
 enum { PAGE = 4096, LARGE = 1 << 21, MAX_FRAMES = 8 };
 
 static vm_memory_reservation_t *reserve(struct testvm *t, uintptr_t addr, size_t size)
@@ -194,11 +196,43 @@ static void test_anonymous_reservations_follow_each_other_page_by_page(void **st
 static void test_anonymous_alignment_skips_to_the_next_boundary(void **state)
 {
     struct testvm *t = *state;
+    uintptr_t addr = 42;
 
     assert_int_equal(vm_memory_make_anon(&t->vm, 0x10000000, 2 * LARGE), 0);
     assert_int_equal(place(t, PAGE, PAGE), 0x10000000);
     assert_int_equal(place(t, PAGE, LARGE), 0x10000000 + LARGE);
-    assert_int_equal(place(t, PAGE, PAGE), 0x10000000 + LARGE + PAGE);
+    for (uintptr_t offset = LARGE + PAGE; offset < 2 * LARGE; offset += PAGE) {
+        assert_int_equal(place(t, PAGE, PAGE), 0x10000000 + offset);
+    }
+    assert_null(reserve_anon(t, 1, 1, &addr)); /* what was skipped is not handed out */
+    assert_int_equal(addr, 42);
+}
+
+static void test_an_anonymous_region_hands_out_the_whole_pages_in_it(void **state)
+{
+    static const struct {
+        uintptr_t addr;
+        size_t size;
+        uintptr_t first;
+        size_t nr_pages;
+    } regions[] = {
+        {0x10000800, 0x2800, 0x10001000, 2}, {0x20000000, 0x1fff, 0x20000000, 1},
+        {0x30000001, 0x2000, 0x30001000, 1}, {0x40000100, 0x200, 0, 0},
+        {0x50000fff, 0x1000, 0, 0},
+    };
+    struct testvm *t = *state;
+    uintptr_t addr = 42;
+
+    for (size_t i = 0; i < sizeof(regions) / sizeof(regions[0]); i++) {
+        assert_int_equal(vm_memory_make_anon(&t->vm, regions[i].addr, regions[i].size), 0);
+        for (size_t page = 0; page < regions[i].nr_pages; page++) {
+            assert_non_null(
+                vm_reserve_anon_memory(&t->vm, PAGE, default_error_fault_callback, NULL, &addr));
+            assert_int_equal(addr, regions[i].first + page * PAGE);
+        }
+        assert_null(reserve_anon(t, 1, 1, &addr));
+        assert_null(reserve(t, regions[i].addr, 1));
+    }
 }
 
 static void test_anonymous_alignment_never_leads_outside_a_region(void **state)
@@ -297,6 +331,31 @@ static void test_a_freed_range_can_be_reserved_again(void **state)
     }
 }
 
+static vm_frame_t large_frame(uintptr_t addr, void *cookie)
+{
+    struct testvm *t = cookie;
+
+    return (vm_frame_t){envs_frame(&t->env, 21), seL4_AllRights, addr, 21};
+}
+
+static void test_a_range_of_large_frames_can_be_freed_and_reserved_again(void **state)
+{
+    struct testvm *t = *state;
+
+    for (int again = 0; again < 2; again++) {
+        vm_memory_reservation_t *r = reserve(t, 0x400000, 2 * LARGE);
+
+        assert_non_null(r);
+        assert_int_equal(vm_map_reservation(&t->vm, r, again == 0 ? large_frame : new_frame, t), 0);
+        memset(testvm_pointer(t, 0x400000, 2 * LARGE), 1, 2 * LARGE);
+        assert_int_equal(vm_free_reserved_memory(&t->vm, r), 0);
+        assert_null(hostvm_vm_pointer(&t->vm, 0x400000, 1));
+        assert_null(hostvm_vm_pointer(&t->vm, 0x400000 + 2 * LARGE - 1, 1));
+    }
+    assert_non_null(reserve(t, 0x400000, 1));
+    assert_non_null(reserve(t, 0x400000 + 2 * LARGE - 1, 1));
+}
+
 static void test_freeing_nothing_or_what_is_freed_is_refused(void **state)
 {
     struct testvm *t = *state;
@@ -308,6 +367,40 @@ static void test_freeing_nothing_or_what_is_freed_is_refused(void **state)
     assert_int_equal(vm_free_reserved_memory(&t->vm, r), 0);
     assert_int_equal(vm_free_reserved_memory(&t->vm, r), -1);
     assert_reason("cannot free a reservation that is not one of this VM (any more)");
+}
+
+static void test_a_reservation_that_was_freed_is_known_as_such(void **state)
+{
+    enum { NR_OTHERS = 63 };
+    struct testvm *t = *state;
+    vm_memory_reservation_t *stale = reserve(t, 0x1000, 0x1000);
+    uintptr_t addr = 1;
+    size_t size = 2;
+
+    assert_int_equal(vm_free_reserved_memory(&t->vm, stale), 0);
+    for (int i = 0; i <= NR_OTHERS; i++) {
+        vm_get_reservation_memory_region(stale, &addr, &size);
+        assert_reason("vm_get_reservation_memory_region: the reservation was freed");
+        assert_int_equal(vm_free_reserved_memory(&t->vm, stale), -1);
+        assert_int_equal(vm_map_reservation(&t->vm, stale, new_frame, t), -1);
+        assert_reason("cannot map a reservation that is not one of this VM (any more)");
+        assert_int_equal(vm_free_reserved_memory(&t->vm, reserve(t, 0x1000, 0x1000)), 0);
+    }
+    assert_int_equal(addr, 1);
+    assert_int_equal(size, 2);
+}
+
+/* Those that come and go take no more room than those that are there at once, and a few. */
+static void test_freed_reservations_are_used_again(void **state)
+{
+    struct testvm *t = *state;
+    long held = 0;
+
+    for (int i = 0; i < 1000; i++) {
+        held = i == 100 ? inject_live_blocks() : held;
+        assert_int_equal(vm_free_reserved_memory(&t->vm, reserve(t, 0x1000, 0x1000)), 0);
+    }
+    assert_int_equal(inject_live_blocks(), held);
 }
 
 static void test_a_reservation_belongs_to_its_vm(void **state)
@@ -424,9 +517,40 @@ static void test_the_iterator_is_asked_once_per_frame(void **state)
         assert_int_equal(vm_map_reservation(&t->vm, r, next_frame, &frames), 0);
         assert_int_equal(frames.nr_asked, cases[i].nr);
         for (size_t n = 0; n < cases[i].nr; n++) {
-            assert_int_equal(frames.asked[n], cases[i].addr + (n << cases[i].bits));
+            uintptr_t addr = cases[i].addr + (n << cases[i].bits);
+            uintptr_t last = addr + ((uintptr_t)1 << cases[i].bits) - 1;
+
+            assert_int_equal(frames.asked[n], addr);
+            assert_int_equal(vspace_get_cap(vm_get_vspace(&t->vm), (void *)addr),
+                             frames.frame[n].cptr);
+            assert_int_equal(vspace_get_cap(vm_get_vspace(&t->vm), (void *)last),
+                             frames.frame[n].cptr);
         }
         memset(testvm_pointer(t, cases[i].addr, cases[i].size), 1, cases[i].size);
+    }
+}
+
+/* Frames in any order of their memory: where each lies is its vaddr's to say. */
+static void test_a_frame_lies_at_its_own_address(void **state)
+{
+    static const size_t order[] = {2, 0, 3, 1};
+    struct testvm *t = *state;
+    vm_memory_reservation_t *r = reserve(t, 0x10100, 3 * PAGE); /* touches four pages */
+    struct frames made = make_frames(t, 0x10000, 4, 12);
+    struct frames frames = made;
+
+    for (size_t i = 0; i < 4; i++) {
+        seL4_CPtr copy = envs_copy(&t->env, made.frame[order[i]].cptr, seL4_AllRights);
+        uint8_t *page = vspace_map_pages(&t->env.vspace, &copy, NULL, seL4_AllRights, 1, 12, 1);
+
+        page[5] = (uint8_t)(i + 1);
+        vspace_unmap_pages(&t->env.vspace, page, 1, 12, VSPACE_PRESERVE);
+        frames.frame[i].cptr = made.frame[order[i]].cptr;
+    }
+    assert_int_equal(vm_map_reservation(&t->vm, r, next_frame, &frames), 0);
+    for (uintptr_t i = 0; i < 4; i++) {
+        assert_int_equal(frames.asked[i], 0x10100 + i * PAGE);
+        assert_int_equal(*(uint8_t *)testvm_pointer(t, 0x10005 + i * PAGE, 1), i + 1);
     }
 }
 
@@ -761,17 +885,22 @@ int main(void)
         vm_test(test_anonymous_memory_comes_from_the_lowest_region),
         vm_test(test_anonymous_reservations_follow_each_other_page_by_page),
         vm_test(test_anonymous_alignment_skips_to_the_next_boundary),
+        vm_test(test_an_anonymous_region_hands_out_the_whole_pages_in_it),
         vm_test(test_anonymous_alignment_never_leads_outside_a_region),
         vm_test(test_anonymous_alignment_may_be_any_number),
         vm_test(test_five_and_six_arguments_compile_in_one_file),
         vm_test(test_regions_and_reservations_keep_apart),
         vm_test(test_a_freed_range_can_be_reserved_again),
+        vm_test(test_a_range_of_large_frames_can_be_freed_and_reserved_again),
         vm_test(test_freeing_nothing_or_what_is_freed_is_refused),
+        vm_test(test_a_reservation_that_was_freed_is_known_as_such),
+        vm_test(test_freed_reservations_are_used_again),
         vm_test(test_a_reservation_belongs_to_its_vm),
         vm_test(test_freed_anonymous_space_is_used_again),
         vm_test(test_freed_anonymous_neighbours_become_one_piece),
         vm_test(test_mapping_without_an_argument_is_refused),
         vm_test(test_the_iterator_is_asked_once_per_frame),
+        vm_test(test_a_frame_lies_at_its_own_address),
         vm_test(test_sizes_of_frames_may_be_mixed),
         vm_test(test_a_bad_frame_maps_nothing),
         vm_test(test_a_missing_frame_is_named),

@@ -250,6 +250,19 @@ static void test_read_only_memory_is_read_freely_and_its_stores_go_to_the_callba
     assert_int_equal(memory(t), 0xfeed);
 }
 
+static void test_an_ignored_store_to_read_only_memory_writes_nothing(void **state)
+{
+    struct testvm *t = *state;
+    struct device device = {.result = FAULT_IGNORE};
+
+    boot_mapped(t, &store, seL4_CanRead, &device);
+    *(uint32_t *)testvm_pointer(t, DEVICE_GPA + 4, 4) = 0xfeed;
+    testvm_run_to_exit(t);
+    assert_int_equal(device.nr_accesses, 1);
+    assert_int_equal(memory(t), 0xfeed);
+    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 1);
+}
+
 static void test_restarting_a_store_to_read_only_memory_ends_the_run(void **state)
 {
     struct testvm *t = *state;
@@ -446,6 +459,7 @@ int main(void)
         vm_test(test_a_callback_may_map_its_own_reservation),
         vm_test(test_mapped_memory_does_not_fault),
         vm_test(test_read_only_memory_is_read_freely_and_its_stores_go_to_the_callback),
+        vm_test(test_an_ignored_store_to_read_only_memory_writes_nothing),
         vm_test(test_restarting_a_store_to_read_only_memory_ends_the_run),
         cmocka_unit_test(test_memory_that_cannot_be_read_goes_to_the_callback),
         vm_test(test_a_capability_limits_what_a_mapping_may),

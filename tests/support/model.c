@@ -94,7 +94,12 @@ void model_make_pool(struct model *model, struct model_span span)
     unsigned end;
 
     for (model_span_pages(span, &page, &end); page < end; page++) {
-        model->pages[page].pool = model->nr_pools;
+        unsigned first_unit = page * MODEL_UNITS_PER_PAGE;
+        bool is_whole =
+            span.start <= first_unit && first_unit + MODEL_UNITS_PER_PAGE <= span.start + span.size;
+
+        model->pages[page].pool = is_whole ? model->nr_pools : MODEL_EDGE;
+        model->pages[page].is_lost = !is_whole;
     }
     model->nr_pools++;
 }

@@ -17,6 +17,7 @@ enum {
     MODEL_RESERVATIONS = 24,
     MODEL_POOLS = 3,
     MODEL_NONE = -1,
+    MODEL_EDGE = -2,
     MODEL_RAM_OWNER = MODEL_RESERVATIONS, /* RAM's reservation is not shown to anybody */
 };
 
@@ -28,8 +29,8 @@ struct model_span {
 
 struct model_page {
     int owner;    /* a reservation's number, MODEL_RAM_OWNER or MODEL_NONE */
-    int pool;     /* of the anonymous region that it is part of, or MODEL_NONE */
-    bool is_lost; /* passed over for an alignment: its region never hands it out */
+    int pool;     /* the anonymous region that all of it is in, or MODEL_NONE; MODEL_EDGE: partly */
+    bool is_lost; /* an edge, or passed over for an alignment: its region never hands it out */
     int content;  /* what the guest has here, or MODEL_NONE */
     bool is_readonly;
 };

@@ -327,6 +327,87 @@ static void test_no_memory_for_slots_is_an_error(void **state)
     hostvm_env_destroy(&env);
 }
 
+/* --- objects of every kind --- */
+
+static int alloc_untyped(vka_t *vka, vka_object_t *object)
+{
+    return vka_alloc_untyped(vka, 16, object);
+}
+
+static int alloc_cnode(vka_t *vka, vka_object_t *object)
+{
+    return vka_alloc_cnode_object(vka, 4, object);
+}
+
+static int alloc_small_frame(vka_t *vka, vka_object_t *object)
+{
+    return vka_alloc_frame(vka, 12, object);
+}
+
+static int alloc_large_frame(vka_t *vka, vka_object_t *object)
+{
+    return vka_alloc_frame_maybe_device(vka, 21, true, object);
+}
+
+static const struct {
+    const char *name;
+    int (*alloc)(vka_t *vka, vka_object_t *object);
+} kinds[] = {
+    {"untyped", alloc_untyped},
+    {"endpoint", vka_alloc_endpoint},
+    {"notification", vka_alloc_notification},
+    {"tcb", vka_alloc_tcb},
+    {"cnode", alloc_cnode},
+    {"vcpu", vka_alloc_vcpu},
+    {"vspace root", vka_alloc_vspace_root},
+    {"4 KiB frame", alloc_small_frame},
+    {"2 MiB frame", alloc_large_frame},
+};
+
+/* In an environment without anything, so that every table that can grow has to. */
+static bool fail_nth_of_object(size_t kind, unsigned n)
+{
+    static const vka_object_t none;
+    hostvm_env_t env = envs_create();
+    uint64_t in_use = env.priv->env.frames.bytes_in_use;
+    vka_object_t object;
+    bool has_failed;
+    int r;
+
+    inject_fail_nth(n);
+    r = kinds[kind].alloc(&env.vka, &object);
+    has_failed = inject_disarm();
+    if (r != 0) {
+        if (!has_failed || r != -1) {
+            fail_msg("%s: %s", kinds[kind].name, hostvm_last_error());
+        }
+        assert_memory_equal(&object, &none, sizeof(none));
+        assert_int_equal(env.priv->env.frames.bytes_in_use, in_use);
+        assert_int_equal(kinds[kind].alloc(&env.vka, &object), 0);
+    }
+    assert_int_not_equal(object.cptr, seL4_CapNull);
+    vka_free_object(&env.vka, &object);
+    assert_int_equal(cap_type(&env.priv->env, object.cptr), -ENOENT);
+    assert_int_equal(env.priv->env.frames.bytes_in_use, in_use);
+    hostvm_env_destroy(&env);
+    return has_failed;
+}
+
+static void test_an_object_of_any_kind_is_allocated_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    for (size_t kind = 0; kind < sizeof(kinds) / sizeof(kinds[0]); kind++) {
+        struct leak_state before;
+        unsigned n = 1;
+
+        leak_begin(&before);
+        while (fail_nth_of_object(kind, n)) {
+            n++;
+        }
+        leak_check(&before);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +427,7 @@ int main(void)
         cmocka_unit_test(test_tokens_stand_for_objects_without_a_body),
         cmocka_unit_test(test_many_slots_have_distinct_handles),
         cmocka_unit_test(test_no_memory_for_slots_is_an_error),
+        cmocka_unit_test(test_an_object_of_any_kind_is_allocated_whole_or_not_at_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -382,6 +382,21 @@ static void test_deferred_rights_come_with_each_mapping(void **state)
                                                                (void *)0x12000, 0, 12,
                                                                seL4_AllRights, deferred),
                      -1);
+    assert_int_equal(vspace_deferred_rights_map_pages_at_vaddr(&owner.vspace, &caps[2], NULL,
+                                                               (void *)0x14000, 1, 12,
+                                                               seL4_AllRights, deferred),
+                     -1);
+    assert_reason("cannot map 0x1000 bytes at 0x14000: that is outside the reservation "
+                  "[0x10000..0x14000)");
+    assert_int_equal(vspace_deferred_rights_map_pages_at_vaddr(&owner.vspace, &caps[2], NULL,
+                                                               (void *)0xf000, 1, 12,
+                                                               seL4_AllRights, deferred),
+                     -1);
+    assert_int_equal(vspace_deferred_rights_map_pages_at_vaddr(&owner.vspace, caps, NULL,
+                                                               (void *)0x12000, 3, 12,
+                                                               seL4_AllRights, deferred),
+                     -1);
+    assert_int_equal(nr_mapped(), 2);
     assert_int_equal(owner.rights[0x10].words[0], seL4_CanRead.words[0]);
     assert_int_equal(owner.rights[0x11].words[0], seL4_AllRights.words[0]);
 }

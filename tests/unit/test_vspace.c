@@ -469,6 +469,127 @@ static void test_failing_to_share_leaves_no_trace(void **state)
     }
 }
 
+/* Calls that make something, or return false, and what takes it away again. */
+static void *made;
+static reservation_t made_reservation;
+
+static bool make_pages(void)
+{
+    made = vspace_new_pages(&env.vspace, seL4_AllRights, 5, 12);
+    return made != NULL;
+}
+
+static void free_pages(void)
+{
+    memset(made, 1, 5 * 4096);
+    vspace_unmap_pages(&env.vspace, made, 5, 12, VSPACE_FREE);
+}
+
+static bool reserve_aligned(void)
+{
+    made = NULL;
+    made_reservation =
+        vspace_reserve_range_aligned(&env.vspace, 0x5000, 21, seL4_AllRights, 1, &made);
+    assert_int_equal(made == NULL, made_reservation.res == NULL);
+    return made != NULL;
+}
+
+static void free_reserved(void)
+{
+    vspace_free_reservation(&env.vspace, made_reservation);
+}
+
+static bool make_stack(void)
+{
+    made = vspace_new_sized_stack(&env.vspace, 4);
+    return made != NULL;
+}
+
+static void free_stack(void)
+{
+    ((char *)made)[-1] = 1;
+    vspace_free_sized_stack(&env.vspace, made, 4);
+}
+
+static bool make_ipc_buffer(void)
+{
+    seL4_CPtr page = 0;
+
+    made = vspace_new_ipc_buffer(&env.vspace, &page);
+    assert_int_equal(made == NULL, page == 0);
+    return made != NULL;
+}
+
+static void free_ipc_buffer(void)
+{
+    vspace_free_ipc_buffer(&env.vspace, made);
+}
+
+static void test_what_cannot_be_made_leaves_nothing(void **state)
+{
+    static const struct {
+        const char *name;
+        bool (*make)(void);
+        void (*undo)(void);
+    } calls[] = {
+        {"pages", make_pages, free_pages},
+        {"aligned range", reserve_aligned, free_reserved},
+        {"stack", make_stack, free_stack},
+        {"IPC buffer", make_ipc_buffer, free_ipc_buffer},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        struct leak_state before;
+        bool has_failed = true;
+
+        assert_true(calls[i].make()); /* makes room that is kept */
+        calls[i].undo();
+        leak_begin(&before);
+        for (unsigned n = 1; has_failed; n++) {
+            bool is_made;
+
+            inject_fail_nth(n);
+            is_made = calls[i].make();
+            has_failed = inject_disarm();
+            if (is_made) {
+                calls[i].undo();
+            } else if (!has_failed) {
+                fail_msg("%s: %s", calls[i].name, hostvm_last_error());
+            }
+            leak_check(&before);
+            assert_int_equal(env.priv->env.frames.bytes_in_use, 0);
+        }
+    }
+}
+
+/* The last call that may fail is the one that takes the page away: then it has been seen. */
+static void test_a_page_that_cannot_be_shown_is_not_accessed(void **state)
+{
+    char *page = vspace_new_pages(&env.vspace, seL4_AllRights, 1, 12);
+    bool is_over = false;
+
+    (void)state;
+    for (unsigned n = 1; !is_over; n++) {
+        void *seen[2] = {NULL, NULL};
+        struct leak_state before;
+        int r;
+
+        leak_begin(&before);
+        inject_fail_nth(n);
+        r = vspace_access_page_with_callback(&env.vspace, &env.vspace, page, 12, seL4_AllRights, 1,
+                                             look, seen);
+        (void)inject_disarm();
+        is_over = r == 42;
+        assert_int_equal(r, is_over ? 42 : -1);
+        assert_int_equal(seen[0] == NULL, !is_over);
+        if (!is_over) {
+            leak_check(&before);
+        }
+    }
+    assert_int_equal(page[7], 'c');
+}
+
 static void test_failing_to_unmap_leaves_the_page(void **state)
 {
     char *page = vspace_new_pages(&env.vspace, seL4_AllRights, 1, 12);
@@ -567,6 +688,8 @@ int main(void)
         vspace_test(test_a_callback_sees_the_page_and_its_result_is_returned),
         vspace_test(test_failing_to_map_leaves_no_trace),
         vspace_test(test_failing_to_share_leaves_no_trace),
+        vspace_test(test_what_cannot_be_made_leaves_nothing),
+        vspace_test(test_a_page_that_cannot_be_shown_is_not_accessed),
         vspace_test(test_failing_to_unmap_leaves_the_page),
         vspace_test(test_threads_map_and_delete_at_once),
         vspace_test(test_unmapping_races_with_deletion_harmlessly),

@@ -28,10 +28,11 @@ enum vcpu_context_reg {
 typedef enum vcpu_context_reg vcpu_context_reg_t;
 
 /*
- * All of these may be called before the vcpu is started, from callbacks of its VM, and while vm_run
- * is not active. What is set is in force at the vcpu's next entry and visible to the getters at
- * once. In a callback that answers a read, a register set here wins over the value read where both
- * are the same register.
+ * All of these may be called before the vcpu is started, from callbacks of its VM, between runs,
+ * and from any thread while the VM runs: a vcpu that executes guest code is brought out of it for
+ * the moment. What is set is in force at the vcpu's next entry and visible to the getters at once.
+ * In a callback that answers a read, a register set here wins over the value read where both are
+ * the same register.
  *
  * Differs from libsel4vm: the getters also work after the guest has run and without an exit; a
  * register or field that there is not is refused; setting one register keeps the others; results

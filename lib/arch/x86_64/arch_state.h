@@ -58,9 +58,9 @@ struct arch_vcpu {
     bool entry_dirty; /* an event is to be queued at the next entry */
 };
 
-/* After an exit: what was read is stale. System registers are set as a whole, and hold until they
- * are written. */
-static inline void arch_vcpu_exited(struct arch_vcpu *arch)
+/* Before an entry: what was read is stale from now on. System registers are set as a whole, and
+ * hold until they are written. */
+static inline void arch_vcpu_enters(struct arch_vcpu *arch)
 {
     arch->has_regs = false;
     arch->has_sregs = arch->sregs_dirty;

@@ -293,6 +293,14 @@ int arch_fault_ignore_read(vm_vcpu_t *vcpu)
     return r;
 }
 
+/* --- the border: any thread may ask, also while the guest runs --- */
+
+static void enter(vm_vcpu_t *vcpu)
+{
+    vm_enter(vcpu->vm);
+    vcpu_leave_guest(vcpu);
+}
+
 /* --- general registers by libsel4vm's names --- */
 
 static const uint8_t context_words[] = {
@@ -322,10 +330,11 @@ int vm_set_thread_context(vm_vcpu_t *vcpu, seL4_VCPUContext context)
     if (!vcpu_is_usable(vcpu)) {
         return public_status(NULL, fail(-EINVAL, "vm_set_thread_context: no vcpu given"));
     }
-    vm_enter(vcpu->vm);
+    enter(vcpu);
     for (unsigned i = 0; i < NR_CONTEXT_REGS; i++) {
         set_word(&vcpu->hosted->arch, context_words[i], values[i]);
     }
+    vcpu_was_set(vcpu);
     vm_leave(vcpu->vm);
     return 0;
 }
@@ -349,8 +358,9 @@ int vm_set_thread_context_reg(vm_vcpu_t *vcpu, vcpu_context_reg_t reg, seL4_Word
     if (r < 0) {
         return public_status(NULL, r);
     }
-    vm_enter(vcpu->vm);
+    enter(vcpu);
     set_word(&vcpu->hosted->arch, context_words[reg], value);
+    vcpu_was_set(vcpu);
     vm_leave(vcpu->vm);
     return 0;
 }
@@ -364,7 +374,7 @@ int vm_get_thread_context(vm_vcpu_t *vcpu, seL4_VCPUContext *context)
         return public_status(NULL,
                              fail(-EINVAL, "vm_get_thread_context: no vcpu or no result given"));
     }
-    vm_enter(vcpu->vm);
+    enter(vcpu);
     r = regs_load(vcpu->hosted);
     for (unsigned i = 0; r == 0 && i < NR_CONTEXT_REGS; i++) {
         values[i] = *word(&vcpu->hosted->arch.regs, context_words[i]);
@@ -383,7 +393,7 @@ int(vm_get_thread_context_reg)(vm_vcpu_t *vcpu, vcpu_context_reg_t reg, seL4_Wor
     if (r < 0) {
         return public_status(NULL, r);
     }
-    vm_enter(vcpu->vm);
+    enter(vcpu);
     r = regs_load(vcpu->hosted);
     if (r == 0) {
         *value = *word(&vcpu->hosted->arch.regs, context_words[reg]);
@@ -671,8 +681,9 @@ int vm_set_vmcs_field(vm_vcpu_t *vcpu, seL4_Word field, seL4_Word value)
     if (!vcpu_is_usable(vcpu)) {
         return public_status(NULL, fail(-EINVAL, "vm_set_vmcs_field: no vcpu given"));
     }
-    vm_enter(vcpu->vm);
+    enter(vcpu);
     r = set_field(vcpu->hosted, field, value);
+    vcpu_was_set(vcpu);
     vm_leave(vcpu->vm);
     return public_status(vcpu->vm, r);
 }
@@ -799,7 +810,7 @@ int(vm_get_vmcs_field)(vm_vcpu_t *vcpu, seL4_Word field, seL4_Word *value)
     if (!vcpu_is_usable(vcpu) || value == NULL) {
         return public_status(NULL, fail(-EINVAL, "vm_get_vmcs_field: no vcpu or no result given"));
     }
-    vm_enter(vcpu->vm);
+    enter(vcpu);
     r = get_field(vcpu->hosted, field, value);
     vm_leave(vcpu->vm);
     return public_status(vcpu->vm, r);

@@ -66,6 +66,7 @@ static int claim_controllers(struct space *space, struct space_reservation *clai
                         "reserved, one at least; free that first",
                         IO_APIC_DEFAULT_PHYS_BASE, APIC_DEFAULT_PHYS_BASE);
         }
+        space_keep(claims[i]);
     }
     return 0;
 }
