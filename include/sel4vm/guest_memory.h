@@ -67,8 +67,8 @@ typedef memory_fault_result_t (*memory_fault_callback_fn)(vm_t *vm, vm_vcpu_t *v
 
 /**
  * Asked for the frame that covers a guest-physical address while a reservation is mapped. May call
- * every function of the API except vm_run and hostvm_vm_destroy; the reservation that it fills can
- * neither be freed nor mapped meanwhile.
+ * every function of the API except vm_run, hostvm_vm_step and hostvm_vm_destroy; the reservation
+ * that it fills can neither be freed nor mapped meanwhile.
  */
 typedef vm_frame_t (*memory_map_iterator_fn)(uintptr_t addr, void *cookie);
 
