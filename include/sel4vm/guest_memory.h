@@ -67,9 +67,9 @@ typedef memory_fault_result_t (*memory_fault_callback_fn)(vm_t *vm, vm_vcpu_t *v
 
 /**
  * Asked for the frame that covers a guest-physical address while a reservation is mapped. May call
- * every function of the API except vm_run and hostvm_vm_destroy; the reservation that it fills can
- * neither be freed nor mapped meanwhile. Runs on the thread that maps; where mappings are deferred,
- * on that of the vcpu that faults.
+ * every function of the API except vm_run, hostvm_vm_step and hostvm_vm_destroy; the reservation
+ * that it fills can neither be freed nor mapped meanwhile. Runs on the thread that maps; where
+ * mappings are deferred, on that of the vcpu that faults.
  *
  * @param addr    where the next frame belongs: the beginning of a page
  * @param cookie  as given with the iterator

@@ -10,8 +10,8 @@ extern "C" {
 
 /**
  * Called for each piece of RAM that vm_ram_touch visits; no piece crosses a page border. May call
- * every function of the API except vm_run and hostvm_vm_destroy; a touch ends with -1 where a
- * callback has taken away the memory that comes next.
+ * every function of the API except vm_run, hostvm_vm_step and hostvm_vm_destroy; a touch ends with
+ * -1 where a callback has taken away the memory that comes next.
  *
  * @param vm          the VM
  * @param guest_addr  guest-physical address of the piece, exact

@@ -375,14 +375,18 @@ int vm_assign_vcpu_target(vm_vcpu_t *vcpu, int target_cpu)
 
 /* --- the way back --- */
 
-/* Whoever gets the lock while a callback is under way is that callback: the lock is recursive. */
+/*
+ * Whoever gets the lock while a callback is under way is that callback: the lock is recursive.
+ * Others need not wait for it.
+ */
 static bool is_in_callback(vm_t *vm)
 {
-    bool is_in;
+    bool is_in = false;
 
-    vm_enter(vm);
-    is_in = vm->hosted->nr_callbacks > 0;
-    vm_leave(vm);
+    if (pthread_mutex_trylock(&vm->hosted->lock) == 0) {
+        is_in = vm_is_in_client(vm->hosted);
+        vm_leave(vm);
+    }
     return is_in;
 }
 
@@ -396,13 +400,13 @@ int hostvm_vm_destroy(vm_t *vm)
     if (vm->hosted == NULL) { /* vm_init failed, or it is destroyed already */
         return 0;
     }
-    if (vm->hosted->is_in_run && step_abandon(vm) < 0) {
-        return public_status(vm, -EBUSY);
-    }
     if (is_in_callback(vm)) {
         return public_status(
             vm,
             fail(-EBUSY, "cannot destroy a VM from an iterator or a touch callback of its own"));
+    }
+    if (vm->hosted->is_in_run && step_abandon(vm) < 0) {
+        return public_status(vm, -EBUSY);
     }
     env = vm->hosted->env;
     disconnect_endpoint(vm);

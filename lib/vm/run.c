@@ -720,6 +720,8 @@ int vm_run(vm_t *vm)
     vm_enter(vm);
     if (vm->hosted->is_in_run) {
         r = public_status(vm, fail(-EBUSY, "vm_run: the VM runs already"));
+    } else if (vm_is_in_client(vm->hosted)) {
+        r = public_status(vm, fail(-EBUSY, "vm_run: not from an iterator or a touch callback"));
     } else {
         r = run_to_end(vm);
     }

@@ -48,6 +48,10 @@ static int step(vm_t *vm)
 {
     struct hosted_vm *hosted = vm->hosted;
 
+    if (vm_is_in_client(hosted)) {
+        return public_status(
+            vm, fail(-EBUSY, "hostvm_vm_step: not from an iterator or a touch callback"));
+    }
     if (!hosted->is_stepped && begin(vm) != 0) {
         return -1;
     }

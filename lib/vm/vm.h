@@ -48,6 +48,12 @@ struct vm_memory_reservation_cookie {
 
 /* VM lock held for all of these. */
 
+/* An iterator or a touch callback is under way, and it is not vm_run that led to it. */
+static inline bool vm_is_in_client(const struct hosted_vm *hosted)
+{
+    return hosted->nr_callbacks > 0 && (hosted->is_stepped || !hosted->is_in_run);
+}
+
 /* guest_memory.c */
 void memory_fini(vm_t *vm);
 struct vm_memory_reservation *memory_search(vm_t *vm, uint64_t addr);

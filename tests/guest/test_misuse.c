@@ -275,15 +275,25 @@ static void test_an_iterator_cannot_map_the_reservation_it_fills(void **state)
     map_three(*state, map_what_is_mapped);
 }
 
-static void destroy_vm(struct iteration *iteration)
+static void try_to_begin_and_end(vm_t *vm)
 {
-    assert_int_equal(hostvm_vm_destroy(&iteration->t->vm), -1);
+    assert_int_equal(vm_run(vm), -1);
+    assert_int_equal(hostvm_vm_step(vm), -1);
+    assert_reason("hostvm_vm_step: not from an iterator or a touch callback");
+    assert_int_equal(hostvm_vm_destroy(vm), -1);
     assert_reason("cannot destroy a VM from an iterator or a touch callback of its own");
 }
 
-static void test_an_iterator_cannot_destroy_its_vm(void **state)
+static void begin_and_end(struct iteration *iteration)
 {
-    map_three(*state, destroy_vm);
+    assert_int_equal(vm_run(&iteration->t->vm), -1);
+    assert_reason("vm_run: not from an iterator or a touch callback");
+    try_to_begin_and_end(&iteration->t->vm);
+}
+
+static void test_an_iterator_can_neither_run_nor_destroy_its_vm(void **state)
+{
+    map_three(*state, begin_and_end);
 }
 
 /* Where the map moves: many reservations around the one being filled come and go. */
@@ -395,18 +405,23 @@ static int destroy_in_touch(vm_t *vm, uintptr_t addr, void *pointer, size_t size
                             void *cookie)
 {
     (void)addr, (void)size, (void)offset, (void)cookie;
-    assert_int_equal(hostvm_vm_destroy(vm), -1);
-    assert_reason("cannot destroy a VM from an iterator or a touch callback of its own");
+    try_to_begin_and_end(vm);
     *(uint8_t *)pointer = 1;
     return 0;
 }
 
-static void test_a_touch_callback_cannot_destroy_its_vm(void **state)
+GUEST_CODE(spin, "1: jmp 1b\n");
+
+static void test_a_touch_callback_can_neither_run_nor_destroy_its_vm(void **state)
 {
     struct testvm *t = *state;
 
-    assert_int_equal(vm_ram_register_at(&t->vm, 0x10000, 2 * PAGE, false), 0);
+    testvm_boot(t, &spin);
     assert_int_equal(vm_ram_touch(&t->vm, 0x10000, 2 * PAGE, destroy_in_touch, NULL), 0);
+    assert_int_equal(vcpu_start(t->vcpu), 0);
+    assert_int_equal(hostvm_vm_step(&t->vm), 1);
+    assert_int_equal(vm_ram_touch(&t->vm, 0x10000, 2 * PAGE, destroy_in_touch, NULL), 0);
+    assert_int_equal(hostvm_vm_step(&t->vm), 1); /* and is destroyed between two */
 }
 
 static int register_in_touch(vm_t *vm, uintptr_t addr, void *pointer, size_t size, size_t offset,
@@ -704,11 +719,11 @@ int main(void)
         vm_test(test_a_guests_address_space_ends_with_its_vm),
         vm_test(test_an_iterator_cannot_free_the_reservation_it_fills),
         vm_test(test_an_iterator_cannot_map_the_reservation_it_fills),
-        vm_test(test_an_iterator_cannot_destroy_its_vm),
+        vm_test(test_an_iterator_can_neither_run_nor_destroy_its_vm),
         vm_test(test_an_iterator_may_reserve_and_free_what_is_not_its_own),
         vm_test(test_an_iterator_may_change_the_rest_of_ram),
         vm_test(test_a_touch_ends_where_its_callback_took_memory_away),
-        vm_test(test_a_touch_callback_cannot_destroy_its_vm),
+        vm_test(test_a_touch_callback_can_neither_run_nor_destroy_its_vm),
         vm_test(test_a_touch_callback_may_change_ram),
         vm_test(test_a_vms_reservations_are_not_the_address_spaces_to_free),
         vm_test(test_tearing_down_the_address_space_leaves_the_vms_reservations),
