@@ -150,7 +150,7 @@ struct hosted_vm {
      */
     pthread_mutex_t lock;
 
-    /* run.c, step.c, events.c */
+    /* run.c, kick.c, threads.c, step.c, events.c */
     bool is_in_run;
     bool is_stepped;        /* the run is the caller's, by steps */
     atomic_bool is_in_step; /* somebody is in one */

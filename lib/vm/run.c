@@ -1,300 +1,10 @@
-/* Running: vcpu loops and their threads, what interrupts them, and how a run ends. */
+/* Running: the loops of a run, what is served besides the guest, and how it ends. */
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <time.h>
 
 #include <hostvm/vm.h>
 
-#include "base/io.h"
-#include "base/thread.h"
 #include "vm/vm.h"
-
-/* --- interrupting the guest --- */
-
-/*
- * A kick makes KVM_RUN return with EINTR. A signal that the program gave us has a handler that does
- * nothing. Otherwise the signal is blocked in the thread except while KVM_RUN runs the guest (KVM
- * exchanges the mask), so no handler is ever called for it: it stays pending, and is taken away
- * afterwards.
- */
-static void do_nothing(int signal)
-{
-    (void)signal;
-}
-
-static int prepare_kicks(struct hosted_vm *hosted)
-{
-    const struct sigaction action = {.sa_handler = do_nothing};
-    int given = env_config(hosted->env)->kick_signal;
-
-    hosted->has_kick_handler = given != 0;
-    hosted->kick_signal = given != 0 ? given : SIGRTMIN + 3;
-    if (given != 0 && sigaction(given, &action, NULL) < 0) {
-        return fail(-EINVAL,
-                    "cannot interrupt guests by signal %d: there is no such signal, or it cannot "
-                    "be handled; see "
-                    "hostvm_env_config_t.kick_signal",
-                    given);
-    }
-    return 0;
-}
-
-static void kick_set(const struct hosted_vm *hosted, sigset_t *set)
-{
-    sigemptyset(set);
-    sigaddset(set, hosted->kick_signal);
-}
-
-static void drain_kicks(const struct hosted_vm *hosted)
-{
-    static const struct timespec no_time;
-    sigset_t set;
-
-    if (hosted->has_kick_handler) {
-        return;
-    }
-    kick_set(hosted, &set);
-    while (sigtimedwait(&set, NULL, &no_time) > 0) {
-    }
-}
-
-/* Kickers write it, too: KVM's structure has plain bytes, so the access is made atomic here.
- * is_in_guest orders it. */
-static void set_immediate_exit(struct hosted_vcpu *hv, uint8_t value)
-{
-    __atomic_store_n(&hv->kvm.run->immediate_exit, value, __ATOMIC_RELAXED);
-}
-
-/*
- * is_in_guest is set before the last look at requests, and a request is made before the look at
- * is_in_guest: one of the two sees the other. nr_kickers keeps the thread from ending between the
- * look and the signal.
- */
-static void kick(struct hosted_vm *hosted, struct hosted_vcpu *hv)
-{
-    atomic_fetch_add(&hosted->nr_kickers, 1);
-    if (atomic_load(&hv->is_in_guest)) {
-        set_immediate_exit(hv, 1);
-        (void)pthread_kill(hv->thread, hosted->kick_signal); /* the thread is alive: see above */
-    }
-    atomic_fetch_sub(&hosted->nr_kickers, 1);
-}
-
-static void await_kickers(struct hosted_vm *hosted)
-{
-    while (atomic_load(&hosted->nr_kickers) > 0) {
-        (void)sched_yield();
-    }
-}
-
-void vm_wake(struct hosted_vm *hosted, unsigned request)
-{
-    int saved_errno = errno;
-    unsigned nr_vcpus;
-
-    atomic_fetch_or(&hosted->requests, request);
-    /* Another thread may be making a vcpu: it is there before it is counted. */
-    nr_vcpus = __atomic_load_n(&hosted->vm->num_vcpus, __ATOMIC_ACQUIRE);
-    for (unsigned i = 0; i < nr_vcpus; i++) {
-        struct hosted_vcpu *hv = hosted->vm->vcpus[i]->hosted;
-
-        if ((hv->request_mask & request) != 0) {
-            kick(hosted, hv);
-        }
-    }
-    if (atomic_load(&hosted->is_waiting)) {
-        (void)eventfd_write(hosted->wake_fd, 1);
-    }
-    errno = saved_errno;
-}
-
-/*
- * Entering the guest takes the VM lock, which our caller holds: whoever is out stays out until the
- * caller is done. A kicked vcpu comes out within microseconds.
- */
-void vcpu_leave_guest(vm_vcpu_t *vcpu)
-{
-    struct hosted_vcpu *hv = vcpu->hosted;
-
-    if (atomic_load(&hv->is_in_guest)) {
-        kick(vcpu->vm->hosted, hv);
-        while (atomic_load(&hv->is_in_guest)) {
-            (void)sched_yield();
-        }
-    }
-}
-
-void vcpus_leave_guest(struct hosted_vm *hosted)
-{
-    for (unsigned i = 0; i < hosted->vm->num_vcpus; i++) {
-        vcpu_leave_guest(hosted->vm->vcpus[i]);
-    }
-}
-
-/* --- one vcpu --- */
-
-static int open_vcpu(vm_vcpu_t *vcpu)
-{
-    struct hosted_vm *hosted = vcpu->vm->hosted;
-    struct hosted_vcpu *hv = vcpu->hosted;
-    unsigned id = vcpu->target_cpu >= 0 ? (unsigned)vcpu->target_cpu : vcpu->vcpu_id;
-    int r;
-
-    if (hv->is_open) {
-        return 0;
-    }
-    r = vm_complete(hosted);
-    if (r == 0) {
-        r = kvm_slots_go_live(&hosted->kvm);
-    }
-    if (r < 0) {
-        return r;
-    }
-    r = kvm_vcpu_open(&hv->kvm, &hosted->kvm, id);
-    if (r < 0) {
-        return r;
-    }
-    r = arch_vcpu_open(vcpu);
-    if (r < 0) {
-        return r;
-    }
-    hv->is_open = true;
-    hosted->has_started_vcpu = true;
-    return 0;
-}
-
-void vcpu_close(vm_vcpu_t *vcpu)
-{
-    kvm_vcpu_close(&vcpu->hosted->kvm);
-}
-
-/* Lets KVM finish the access of the last exit, without running guest code. That may lead to another
- * exit. */
-static int finish_access(struct hosted_vcpu *hv)
-{
-    int r;
-
-    set_immediate_exit(hv, 1);
-    arch_vcpu_enters(&hv->arch);
-    r = kvm_vcpu_run(&hv->kvm);
-    if (r == -EINTR) {
-        hv->has_pending_io = false;
-        return 0;
-    }
-    if (r == 0) {
-        hv->has_unseen_exit = true;
-    }
-    return r;
-}
-
-/* What was set goes to KVM; while an access is unfinished that has to come first, or it would be
- * lost. */
-static int flush_registers(vm_vcpu_t *vcpu)
-{
-    struct hosted_vcpu *hv = vcpu->hosted;
-
-    if (hv->has_pending_io) {
-        int r = finish_access(hv);
-
-        if (r < 0 || hv->has_unseen_exit) {
-            return r;
-        }
-    }
-    return arch_vcpu_flush(vcpu);
-}
-
-/* Runs the guest until its next exit. -EINTR: it was kept or brought out of the guest; look at the
- * requests. */
-static int enter_guest(vm_vcpu_t *vcpu)
-{
-    struct hosted_vm *hosted = vcpu->vm->hosted;
-    struct hosted_vcpu *hv = vcpu->hosted;
-    int r;
-
-    if (hv->arch.is_dirty || hv->has_unseen_exit) {
-        r = hv->has_unseen_exit ? 0 : flush_registers(vcpu);
-        if (r < 0) {
-            return r;
-        }
-        if (hv->has_unseen_exit) {
-            hv->has_unseen_exit = false;
-            return 0;
-        }
-    }
-    set_immediate_exit(hv, 0);
-    arch_vcpu_enters(&hv->arch);
-    atomic_store(&hv->is_in_guest, true);
-    if ((atomic_load(&hosted->requests) & hv->request_mask) != 0) {
-        atomic_store(&hv->is_in_guest, false);
-        return -EINTR;
-    }
-    vm_leave(vcpu->vm);
-    r = kvm_vcpu_run(&hv->kvm);
-    atomic_store(&hv->is_in_guest, false);
-    vm_enter(vcpu->vm);
-    if (r == -EINTR) {
-        drain_kicks(hosted);
-    }
-    hv->has_pending_io = false;
-    return r;
-}
-
-static enum run_verdict step(vm_vcpu_t *vcpu)
-{
-    int r = enter_guest(vcpu);
-
-    if (r == 0) {
-        return dispatch_exit(vcpu);
-    }
-    if (r == -EINTR) {
-        return RUN_CONTINUE;
-    }
-    log_at(vcpu->vm->hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
-    return RUN_HOST_FAILED;
-}
-
-static bool is_rousable(const struct hosted_vcpu *hv)
-{
-    return hv->is_halted && hv->arch.is_dirty;
-}
-
-/* What a callback has set, an interrupt say, may wake a halted vcpu. */
-static int rouse(vm_vcpu_t *vcpu)
-{
-    int r = is_rousable(vcpu->hosted) ? flush_registers(vcpu) : 0;
-
-    if (r < 0) {
-        log_at(vcpu->vm->hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
-    }
-    return r;
-}
-
-/* From now on this thread is the one that runs the vcpu. */
-static int attach(vm_vcpu_t *vcpu, unsigned request_mask)
-{
-    struct hosted_vm *hosted = vcpu->vm->hosted;
-    struct hosted_vcpu *hv = vcpu->hosted;
-    sigset_t kicks;
-    sigset_t mask;
-    int r = 0;
-
-    kick_set(hosted, &kicks);
-    (void)pthread_sigmask(hosted->has_kick_handler ? SIG_UNBLOCK : SIG_BLOCK, &kicks, NULL);
-    if (!hosted->has_kick_handler) {
-        (void)pthread_sigmask(SIG_BLOCK, NULL, &mask);
-        sigdelset(&mask, hosted->kick_signal);
-        r = kvm_vcpu_set_signal_mask(&hv->kvm, &mask);
-    }
-    if (r == 0) {
-        hv->thread = pthread_self();
-        hv->request_mask = request_mask;
-    }
-    return r;
-}
 
 /* --- requests: what the run loop does besides running the guest --- */
 
@@ -344,7 +54,7 @@ static enum run_verdict serve_events(vm_t *vm)
 
 /* Notifications and events before a stop: none is lost when both come together. Acknowledgements
  * are events, of whose coming the guest's exit may be the first to tell. */
-static enum run_verdict serve_requests(vm_t *vm)
+enum run_verdict run_serve_requests(vm_t *vm)
 {
     struct hosted_vm *hosted = vm->hosted;
     unsigned requests = atomic_load(&hosted->requests);
@@ -390,7 +100,7 @@ static vm_vcpu_t *first_online(const vm_t *vm)
 
 static enum run_verdict wait_for_more(vm_t *vm, vm_vcpu_t *vcpu)
 {
-    if (vcpu != NULL && rouse(vcpu) < 0) {
+    if (vcpu != NULL && vcpu_rouse(vcpu) < 0) {
         return RUN_HOST_FAILED;
     }
     if (vcpu == NULL || vcpu->hosted->is_halted) {
@@ -406,7 +116,7 @@ static enum run_verdict run_or_wait(vm_t *vm, vm_vcpu_t *vcpu)
     if (vcpu == NULL || vcpu->hosted->is_halted) {
         return wait_for_more(vm, vcpu);
     }
-    verdict = step(vcpu);
+    verdict = vcpu_step(vcpu);
     if (verdict == RUN_HALTED) {
         vcpu->hosted->is_halted = true;
         return RUN_CONTINUE;
@@ -416,7 +126,7 @@ static enum run_verdict run_or_wait(vm_t *vm, vm_vcpu_t *vcpu)
 
 static enum run_verdict serve_inline(vm_t *vm, const vm_vcpu_t *vcpu)
 {
-    enum run_verdict verdict = serve_requests(vm);
+    enum run_verdict verdict = run_serve_requests(vm);
 
     if (verdict != RUN_CONTINUE) {
         return verdict;
@@ -452,7 +162,7 @@ static enum run_verdict run_inline(vm_t *vm)
     vm_vcpu_t *vcpu = first_online(vm);
     enum run_verdict verdict;
 
-    if (vcpu != NULL && attach(vcpu, ~0u) < 0) {
+    if (vcpu != NULL && vcpu_attach(vcpu, ~0u) < 0) {
         log_at(vm->hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
         return RUN_HOST_FAILED;
     }
@@ -464,156 +174,20 @@ static enum run_verdict run_inline(vm_t *vm)
     return verdict;
 }
 
-/* --- a thread for each vcpu --- */
-
-void run_end(struct hosted_vm *hosted, enum run_verdict verdict)
-{
-    if (hosted->verdict == RUN_CONTINUE) {
-        hosted->verdict = verdict;
-        (void)snprintf(hosted->end_reason, sizeof(hosted->end_reason), "%s", reason_last());
-    }
-    vm_wake(hosted, REQUEST_END);
-    (void)pthread_cond_broadcast(&hosted->resumed);
-}
-
-/* The VM of which this thread runs a vcpu, and nothing else. */
-static _Thread_local const vm_t *own_vm;
-
-bool run_is_own_thread(const vm_t *vm)
-{
-    return own_vm == vm;
-}
-
-void vcpu_was_set(vm_vcpu_t *vcpu)
-{
-    if (vcpu->hosted->is_halted) {
-        vm_wake(vcpu->vm->hosted, REQUEST_VCPUS);
-        (void)pthread_cond_broadcast(&vcpu->vm->hosted->resumed);
-    }
-}
-
-/* Their threads sleep, and a callback on another one may have set what wakes them. */
-static void wake_rousable(struct hosted_vm *hosted)
-{
-    for (unsigned i = 0; i < hosted->vm->num_vcpus; i++) {
-        if (is_rousable(hosted->vm->vcpus[i]->hosted)) {
-            (void)pthread_cond_broadcast(&hosted->resumed);
-            return;
-        }
-    }
-}
-
-static void *run_vcpu(void *arg)
-{
-    vm_vcpu_t *vcpu = arg;
-    struct hosted_vm *hosted = vcpu->vm->hosted;
-
-    own_vm = vcpu->vm;
-    vm_enter(vcpu->vm);
-    if (attach(vcpu, REQUEST_STOP | REQUEST_END) < 0) {
-        log_at(hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
-        run_end(hosted, RUN_HOST_FAILED);
-    }
-    while (hosted->verdict == RUN_CONTINUE) {
-        enum run_verdict verdict;
-
-        if (rouse(vcpu) < 0) {
-            run_end(hosted, RUN_HOST_FAILED);
-            continue;
-        }
-        /* A stop is the event loop's to take; until it has, the guest does not go on. */
-        if (vcpu->hosted->is_halted || (atomic_load(&hosted->requests) & REQUEST_STOP) != 0) {
-            (void)pthread_cond_wait(&hosted->resumed, &hosted->lock);
-            continue;
-        }
-        verdict = step(vcpu);
-        if (verdict == RUN_HALTED) {
-            vcpu->hosted->is_halted = true;
-        } else if (verdict != RUN_CONTINUE) {
-            run_end(hosted, verdict);
-        }
-        wake_rousable(hosted);
-    }
-    vm_leave(vcpu->vm);
-    await_kickers(hosted);
-    return NULL;
-}
-
-static int start_threads(vm_t *vm)
-{
-    for (unsigned i = 0; i < vm->num_vcpus; i++) {
-        struct hosted_vcpu *hv = vm->vcpus[i]->hosted;
-        int r;
-
-        if (!vm->vcpus[i]->vcpu_online || hv->has_thread) {
-            continue;
-        }
-        r = thread_start(&hv->thread, THREAD_STACK_CALLBACKS, run_vcpu, vm->vcpus[i]);
-        if (r < 0) {
-            return fail(r, "cannot start a thread for vcpu %u: %s", i, strerror(-r));
-        }
-        hv->has_thread = true;
-    }
-    return 0;
-}
-
-static void join_threads(vm_t *vm)
-{
-    for (unsigned i = 0; i < vm->num_vcpus; i++) {
-        struct hosted_vcpu *hv = vm->vcpus[i]->hosted;
-
-        if (hv->has_thread) {
-            pthread_t thread = hv->thread; /* which a thread that has just begun writes again */
-
-            vm_leave(vm);
-            (void)pthread_join(thread, NULL);
-            vm_enter(vm);
-            hv->has_thread = false;
-        }
-    }
-}
-
-void run_begin_threads(struct hosted_vm *hosted)
-{
-    hosted->verdict = RUN_CONTINUE;
-}
-
-void run_serve(vm_t *vm)
-{
-    struct hosted_vm *hosted = vm->hosted;
-    enum run_verdict verdict;
-
-    if (start_threads(vm) < 0) {
-        log_at(hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
-        run_end(hosted, RUN_HOST_FAILED);
-        return;
-    }
-    verdict = serve_requests(vm);
-    if (verdict != RUN_CONTINUE) {
-        run_end(hosted, verdict);
-    }
-    wake_rousable(hosted);
-}
-
-enum run_verdict run_end_threads(vm_t *vm)
-{
-    join_threads(vm);
-    atomic_fetch_and(&vm->hosted->requests, ~(unsigned)REQUEST_END);
-    return vm->hosted->verdict;
-}
+/* --- a thread for each vcpu, and the caller is their event loop --- */
 
 static enum run_verdict run_on_threads(vm_t *vm)
 {
     struct hosted_vm *hosted = vm->hosted;
 
-    run_begin_threads(hosted);
+    threads_begin(hosted);
     while (hosted->verdict == RUN_CONTINUE) {
-        run_serve(vm);
+        threads_serve(vm);
         if (hosted->verdict == RUN_CONTINUE) {
             events_wait(hosted);
         }
     }
-    return run_end_threads(vm);
+    return threads_end(vm);
 }
 
 /* --- a run --- */
@@ -635,7 +209,7 @@ static void settle(vm_t *vm)
         struct hosted_vcpu *hv = vm->vcpus[i]->hosted;
 
         hv->request_mask = 0;
-        if (hv->has_pending_io && !hv->has_unseen_exit && finish_access(hv) < 0) {
+        if (hv->has_pending_io && !hv->has_unseen_exit && vcpu_finish_access(hv) < 0) {
             log_at(vm->hosted->log, HOSTVM_LOG_ERROR, "%s", reason_last());
         }
     }
@@ -672,7 +246,7 @@ static bool is_clean(hostvm_vm_end_t end)
 int run_begin(vm_t *vm)
 {
     struct hosted_vm *hosted = vm->hosted;
-    int r = prepare_kicks(hosted);
+    int r = kicks_prepare(hosted);
 
     hosted->end = r == 0 ? HOSTVM_END_NONE : HOSTVM_END_HOST;
     hosted->end_reason[0] = '\0';
@@ -687,8 +261,8 @@ int run_finish(vm_t *vm, enum run_verdict verdict)
 
     hosted->end = end_of(verdict);
     settle(vm);
-    await_kickers(hosted);
-    drain_kicks(hosted);
+    kicks_await(hosted);
+    kicks_drain(hosted);
     hosted->is_in_run = false;
     if (!is_clean(hosted->end)) {
         return hosted->end_reason[0] == '\0' ? -1 : fail_text(-1, hosted->end_reason);
@@ -731,7 +305,7 @@ int vm_run(vm_t *vm)
 
 static int start(vm_vcpu_t *vcpu)
 {
-    int r = open_vcpu(vcpu);
+    int r = vcpu_open(vcpu);
 
     if (r == 0 && !vcpu->vcpu_online) {
         vcpu->vcpu_online = true;

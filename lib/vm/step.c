@@ -31,13 +31,13 @@ static int begin(vm_t *vm)
         return -1;
     }
     hosted->is_stepped = true;
-    run_begin_threads(hosted);
+    threads_begin(hosted);
     return 0;
 }
 
 static int end(vm_t *vm)
 {
-    enum run_verdict verdict = run_end_threads(vm);
+    enum run_verdict verdict = threads_end(vm);
 
     vm->hosted->is_stepped = false;
     return run_finish(vm, verdict);
@@ -58,7 +58,7 @@ static int step(vm_t *vm)
     events_begin_step(hosted);
     if (hosted->verdict == RUN_CONTINUE) {
         atomic_fetch_or(&hosted->requests, REQUEST_EVENTS);
-        run_serve(vm);
+        threads_serve(vm);
     }
     if (hosted->verdict != RUN_CONTINUE) {
         return end(vm);
@@ -74,7 +74,7 @@ int hostvm_vm_step(vm_t *vm)
     if (!vm_is_usable(vm)) {
         return public_status(vm, fail(-EINVAL, "hostvm_vm_step: no VM, or one without vm_init"));
     }
-    if (run_is_own_thread(vm)) {
+    if (threads_is_own(vm)) {
         return public_status(
             vm, fail(-EBUSY, "hostvm_vm_step: a callback cannot step the VM that called it"));
     }
@@ -93,7 +93,7 @@ static int abandon(vm_t *vm)
     if (!vm->hosted->is_stepped) {
         return fail(-EBUSY, "cannot destroy a VM that is in vm_run: stop it first");
     }
-    run_end(vm->hosted, RUN_STOPPED);
+    threads_end_run(vm->hosted, RUN_STOPPED);
     (void)end(vm); /* whatever ended it, the VM is going */
     return 0;
 }
@@ -102,7 +102,7 @@ int step_abandon(vm_t *vm)
 {
     int r;
 
-    if (run_is_own_thread(vm)) {
+    if (threads_is_own(vm)) {
         return fail(-EBUSY, "cannot destroy a VM from a callback of its own: stop it first");
     }
     if (atomic_exchange(&vm->hosted->is_in_step, true)) {

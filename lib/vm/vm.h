@@ -3,6 +3,7 @@
 #define VM_VM_H
 
 #include <hostvm/events.h>
+#include <signal.h>
 
 #include "arch/arch.h"
 #include "base/rangemap.h"
@@ -99,19 +100,44 @@ int irq_acks_connect(struct hosted_vm *hosted);
 /* boot.c */
 int vm_complete(struct hosted_vm *hosted); /* when it returns 0, KVM has created the VM */
 
-/* run.c */
+/* kick.c */
 void vm_wake(struct hosted_vm *hosted,
              unsigned request); /* any thread, signal handlers; no lock needed */
 void vcpus_leave_guest(
     struct hosted_vm *hosted); /* returns when none but the caller's can run guest code */
+int kicks_prepare(struct hosted_vm *hosted);
+void kicks_signals(const struct hosted_vm *hosted, sigset_t *set); /* the signal that kicks */
+void kicks_drain(const struct hosted_vm *hosted); /* takes away what came too late for the guest */
+void kicks_await(struct hosted_vm *hosted);       /* until nobody is about to kick */
+
+/* Kickers write it, too: KVM's structure has plain bytes, so the access is made atomic here.
+ * is_in_guest orders it. */
+static inline void vcpu_set_immediate_exit(struct hosted_vcpu *hv, uint8_t value)
+{
+    __atomic_store_n(&hv->kvm.run->immediate_exit, value, __ATOMIC_RELAXED);
+}
+
+/* vcpu.c */
+int vcpu_open(vm_vcpu_t *vcpu);
 void vcpu_close(vm_vcpu_t *vcpu);
-int run_begin(vm_t *vm);                                          /* 0; -1 after it said why */
-int run_finish(vm_t *vm, enum run_verdict verdict);               /* what vm_run returns */
-void run_end(struct hosted_vm *hosted, enum run_verdict verdict); /* the first one counts */
-bool run_is_own_thread(const vm_t *vm); /* the caller is a thread that runs a vcpu */
-void run_begin_threads(struct hosted_vm *hosted);
-void run_serve(vm_t *vm); /* a thread for who came online; what waits to be served; no waiting */
-enum run_verdict run_end_threads(vm_t *vm); /* releases the VM lock meanwhile */
+int vcpu_attach(vm_vcpu_t *vcpu, unsigned request_mask);
+enum run_verdict vcpu_step(vm_vcpu_t *vcpu); /* to the guest's next exit, and what that leads to */
+int vcpu_finish_access(struct hosted_vcpu *hv);
+bool vcpu_is_rousable(const struct hosted_vcpu *hv);
+int vcpu_rouse(vm_vcpu_t *vcpu); /* < 0 after it said why */
+
+/* run.c */
+int run_begin(vm_t *vm);                            /* 0; -1 after it said why */
+int run_finish(vm_t *vm, enum run_verdict verdict); /* what vm_run returns */
+enum run_verdict run_serve_requests(vm_t *vm);
+
+/* threads.c */
+void threads_end_run(struct hosted_vm *hosted, enum run_verdict verdict); /* the first one counts */
+bool threads_is_own(const vm_t *vm); /* the caller is a thread that runs a vcpu */
+void threads_begin(struct hosted_vm *hosted);
+void threads_serve(
+    vm_t *vm); /* a thread for who came online; what waits to be served; no waiting */
+enum run_verdict threads_end(vm_t *vm); /* releases the VM lock meanwhile */
 
 /* step.c */
 int step_abandon(vm_t *vm); /* without the VM lock; ends a run by steps; -EBUSY: one is under way */
