@@ -63,4 +63,13 @@ static inline struct range range_round_out(struct range r, uint64_t page)
     return (struct range){start, end - start};
 }
 
+/* The whole pages that lie in a range for which range_round_out is valid; none: it is empty. */
+static inline struct range range_round_in(struct range r, uint64_t page)
+{
+    uint64_t start = align_up(r.start, page);
+    uint64_t end = range_end(r) & ~(page - 1);
+
+    return (struct range){start, end > start ? end - start : 0};
+}
+
 #endif

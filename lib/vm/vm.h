@@ -8,16 +8,11 @@
 #include "arch/arch.h"
 #include "base/rangemap.h"
 #include "env/guest_window.h"
+#include "vm/anon_pool.h"
 
-/* A region that anonymous reservations are taken from: a cursor that moves up, and what was given
- * back below it. */
-struct anon_pool {
-    struct range range;              /* the whole pages of the region; may be empty */
-    uint64_t cursor;                 /* first address never handed out */
-    struct rangemap freed;           /* below the cursor; neighbours are joined */
-    size_t nr_taken;                 /* reservations; freed has room for each of them, and one */
-    struct space_reservation *claim; /* all of it, in the guest's address space */
-};
+/* How reasons write a range. */
+#define RANGE_FMT     "[0x%llx..0x%llx)"
+#define RANGE_ARGS(r) (unsigned long long)(r).start, (unsigned long long)range_end(r)
 
 struct vm_memory_reservation {
     struct range range; /* exact, as asked for */
@@ -57,16 +52,13 @@ static inline bool vm_is_in_client(const struct hosted_vm *hosted)
 
 /* guest_memory.c */
 void memory_fini(vm_t *vm);
+bool memory_owns(vm_t *vm, const struct vm_memory_reservation *reservation);
 struct vm_memory_reservation *memory_search(vm_t *vm, uint64_t addr);
-int memory_map_deferred(vm_t *vm, struct vm_memory_reservation *reservation);
 int memory_reserve(vm_t *vm, struct range range, memory_fault_callback_fn callback, void *cookie,
                    struct vm_memory_reservation **ret);
 int memory_reserve_anon(vm_t *vm, uint64_t size, uint64_t align, memory_fault_callback_fn callback,
                         void *cookie, struct vm_memory_reservation **ret);
 int memory_free(vm_t *vm, struct vm_memory_reservation *reservation);
-int memory_map(vm_t *vm, struct vm_memory_reservation *reservation, memory_map_iterator_fn iterator,
-               void *cookie);
-int memory_map_zeroed(vm_t *vm, struct vm_memory_reservation *reservation, seL4_CapRights_t rights);
 
 /* Faults come to the same device again and again. */
 static inline struct vm_memory_reservation *memory_find(vm_t *vm, uint64_t addr)
@@ -75,6 +67,12 @@ static inline struct vm_memory_reservation *memory_find(vm_t *vm, uint64_t addr)
 
     return hit != NULL && range_has(hit->range, addr) ? hit : memory_search(vm, addr);
 }
+
+/* guest_memory_map.c */
+int memory_map(vm_t *vm, struct vm_memory_reservation *reservation, memory_map_iterator_fn iterator,
+               void *cookie);
+int memory_map_deferred(vm_t *vm, struct vm_memory_reservation *reservation);
+int memory_map_zeroed(vm_t *vm, struct vm_memory_reservation *reservation, seL4_CapRights_t rights);
 
 /* guest_vspace.c */
 int guest_vspace_create(vm_t *vm);
