@@ -1,4 +1,4 @@
-/* Public windows on guest memory: what is attached to them, and access to it. */
+/* Public windows on guest memory: making them, and access to what is attached to them. */
 #define _GNU_SOURCE 1
 #include "env/guest_window.h"
 
@@ -17,7 +17,7 @@ static const uint64_t page_size = UINT64_C(1) << seL4_PageBits;
 static const char conflict[] = "region conflict while attaching guest-physical memory";
 
 /* At the public border: says the reason of a failure once. */
-static int report(const struct hostvm_window *w, int r)
+int guest_window_report(const struct hostvm_window *w, int r)
 {
     if (r < 0 && w != NULL && w->owner != NULL) {
         w->owner->log(w->cookie, reason_last());
@@ -27,14 +27,14 @@ static int report(const struct hostvm_window *w, int r)
     return r;
 }
 
-static void enter(const struct hostvm_window *w)
+void guest_window_enter(const struct hostvm_window *w)
 {
     if (w->owner != NULL) {
         w->owner->enter(w->cookie);
     }
 }
 
-static void leave(const struct hostvm_window *w)
+void guest_window_leave(const struct hostvm_window *w)
 {
     if (w->owner != NULL) {
         w->owner->leave(w->cookie);
@@ -54,19 +54,26 @@ seL4_CapRights_t guest_window_rights(const struct rangemap_entry *attachment)
     return (seL4_CapRights_t){{(uintptr_t)attachment->value}};
 }
 
-static bool is_readable(seL4_CapRights_t rights)
-{
-    return seL4_CapRights_get_capAllowRead(rights) != 0;
-}
-
 /* What of a range, from gpa on, lies in one part. */
-static struct range piece_at(const struct hostvm_window *w, struct range range, uint64_t gpa,
-                             struct window **ret_part)
+struct range guest_window_piece(const struct hostvm_window *w, struct range range, uint64_t gpa,
+                                struct window **ret_part)
 {
     uint64_t end;
 
     *ret_part = guest_window_part(w, gpa, &end);
     return (struct range){gpa, (end < range_end(range) ? end : range_end(range)) - gpa};
+}
+
+/* What of a range lies in the low part; the rest does in the other. */
+struct range guest_window_low_piece(const struct hostvm_window *w, struct range range)
+{
+    uint64_t first = w->window->first;
+
+    if (range.start >= first) {
+        return (struct range){range.start, 0};
+    }
+    return (struct range){range.start,
+                          range.size < first - range.start ? range.size : first - range.start};
 }
 
 /* --- creating --- */
@@ -129,7 +136,7 @@ static int create_windows(struct hostvm_window *w, uint64_t size, unsigned flags
     if (r != -EEXIST || (flags & HOSTVM_WINDOW_TOLERATE_CONFLICT) == 0) {
         return r;
     }
-    (void)report(NULL, r);
+    (void)guest_window_report(NULL, r);
     w->is_hidden = true;
     return window_create_anywhere(size, &w->window);
 }
@@ -176,10 +183,10 @@ static int create(uint64_t vm_size, unsigned flags, struct hostvm_window **ret)
 int hostvm_window_create(size_t vm_size, unsigned int flags, hostvm_window_t **out)
 {
     if (out == NULL) {
-        return report(NULL, fail(-EINVAL, "hostvm_window_create: no result given"));
+        return guest_window_report(NULL, fail(-EINVAL, "hostvm_window_create: no result given"));
     }
     *out = NULL;
-    return report(NULL, create(vm_size, flags, out));
+    return guest_window_report(NULL, create(vm_size, flags, out));
 }
 
 void hostvm_window_destroy(hostvm_window_t *w)
@@ -277,281 +284,6 @@ void *hostvm_window_ptr(hostvm_window_t *w, uintptr_t gpa, size_t len)
     return search_pointer(w, gpa, len);
 }
 
-/* --- attaching --- */
-
-static int check_range(const struct hostvm_window *w, uint64_t offset, struct range range)
-{
-    const struct rangemap_entry *taken;
-
-    if (range.size == 0 || (offset | range.start | range.size) % page_size != 0 ||
-        offset > INT64_MAX || range.size > INT64_MAX - offset) {
-        return fail(-EINVAL,
-                    "cannot attach 0x%" PRIx64 " bytes from 0x%" PRIx64
-                    " of a file at guest address 0x%" PRIx64 ": it must be whole pages of 4 KiB",
-                    range.size, offset, range.start);
-    }
-    if (!range_contains((struct range){0, w->window->size}, range)) {
-        return fail(-ERANGE,
-                    "cannot attach 0x%" PRIx64 " bytes at guest address 0x%" PRIx64
-                    ": the window ends at 0x%" PRIx64,
-                    range.size, range.start, w->window->size);
-    }
-    taken = rangemap_first_overlap(&w->attachments, range);
-    if (taken != NULL) {
-        return fail(-EEXIST,
-                    "cannot attach [0x%" PRIx64 "..0x%" PRIx64 "): [0x%" PRIx64 "..0x%" PRIx64
-                    ") is attached; detach that first",
-                    range.start, range_end(range), taken->range.start, range_end(taken->range));
-    }
-    return w->owner == NULL ? 0 : w->owner->check(w->cookie, range);
-}
-
-static int check_file(int fd, uint64_t offset, uint64_t size)
-{
-    struct stat st;
-
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size < offset + size) {
-        return fail(-EINVAL,
-                    "cannot attach 0x%" PRIx64 " bytes from 0x%" PRIx64
-                    " of a file: it ends at 0x%" PRIx64,
-                    size, offset, (uint64_t)st.st_size);
-    }
-    return 0; /* what is no descriptor at all, mmap says */
-}
-
-static void empty_parts(struct hostvm_window *w, struct range range)
-{
-    uint64_t gpa = range.start;
-
-    while (gpa < range_end(range)) {
-        struct window *part;
-        struct range piece = piece_at(w, range, gpa, &part);
-
-        (void)window_empty(part, piece.start, piece.size); /* at worst it stays visible, unused */
-        gpa = range_end(piece);
-    }
-}
-
-static int place_parts(struct hostvm_window *w, int fd, uint64_t offset, struct range range)
-{
-    uint64_t gpa = range.start;
-    int r = 0;
-
-    while (r == 0 && gpa < range_end(range)) {
-        struct window *part;
-        struct range piece = piece_at(w, range, gpa, &part);
-
-        r = window_reserve_room(part, 1);
-        if (r == 0) {
-            r = window_place(part, piece.start, piece.size, fd, offset + (gpa - range.start),
-                             PROT_READ | PROT_WRITE);
-        }
-        gpa = range_end(piece);
-    }
-    return r;
-}
-
-/* There is room. */
-static void add_attachment(struct hostvm_window *w, struct range range, seL4_CapRights_t rights)
-{
-    (void)pthread_rwlock_wrlock(&w->window->copying);
-    (void)rangemap_add(&w->attachments, range, (void *)(uintptr_t)rights.words[0]);
-    (void)pthread_rwlock_unlock(&w->window->copying);
-    if (!is_readable(rights)) {
-        (void)atomic_fetch_add_explicit(&w->nr_unreadable, 1, memory_order_release);
-    }
-}
-
-static void remove_attachment(struct hostvm_window *w, struct range range, seL4_CapRights_t rights)
-{
-    (void)pthread_rwlock_wrlock(&w->window->copying);
-    (void)rangemap_remove(&w->attachments, range.start);
-    (void)pthread_rwlock_unlock(&w->window->copying);
-    if (!is_readable(rights)) {
-        (void)atomic_fetch_sub_explicit(&w->nr_unreadable, 1, memory_order_release);
-    }
-}
-
-/* What the guest may read is found by translation. */
-static void show_parts(struct hostvm_window *w, struct range range, seL4_CapRights_t rights)
-{
-    uint64_t gpa = range.start;
-
-    while (is_readable(rights) && gpa < range_end(range)) {
-        struct window *part;
-        struct range piece = piece_at(w, range, gpa, &part);
-
-        window_show(part, piece);
-        gpa = range_end(piece);
-    }
-}
-
-static void hide_parts(struct hostvm_window *w, struct range range)
-{
-    uint64_t gpa = range.start;
-
-    while (gpa < range_end(range)) {
-        struct window *part;
-        struct range piece = piece_at(w, range, gpa, &part);
-
-        window_hide(part, piece);
-        gpa = range_end(piece);
-    }
-}
-
-static int show_in_guest(struct hostvm_window *w, struct range range, seL4_CapRights_t rights)
-{
-    return w->owner == NULL ? 0 : w->owner->show(w->cookie, range, rights);
-}
-
-static int reserve_attachment(struct hostvm_window *w)
-{
-    int r;
-
-    (void)pthread_rwlock_wrlock(&w->window->copying);
-    r = rangemap_reserve(&w->attachments, 1);
-    (void)pthread_rwlock_unlock(&w->window->copying);
-    return r < 0 ? fail(r, "cannot attach memory: out of memory for its list") : 0;
-}
-
-static int attach(struct hostvm_window *w, int fd, uint64_t offset, struct range range,
-                  seL4_CapRights_t rights)
-{
-    char reason[REASON_SIZE];
-    int r = check_range(w, offset, range);
-
-    if (r == 0) {
-        r = check_file(fd, offset, range.size);
-    }
-    if (r == 0) {
-        r = reserve_attachment(w);
-    }
-    if (r < 0) {
-        return r;
-    }
-    r = place_parts(w, fd, offset, range);
-    if (r == 0) {
-        r = show_in_guest(w, range, rights);
-    }
-    if (r < 0) {
-        (void)snprintf(reason, sizeof(reason), "%s", reason_last());
-        empty_parts(w, range);
-        return fail_text(r, reason);
-    }
-    add_attachment(w, range, rights);
-    show_parts(w, range, rights);
-    return 0;
-}
-
-int hostvm_window_attach(hostvm_window_t *w, int fd, off_t off, uintptr_t gpa, size_t len,
-                         seL4_CapRights_t guest_rights)
-{
-    int r;
-
-    if (w == NULL) {
-        return report(NULL, fail(-EINVAL, "hostvm_window_attach: no window given"));
-    }
-    enter(w);
-    r = attach(w, fd, (uint64_t)off, (struct range){gpa, len}, guest_rights);
-    leave(w);
-    return report(w, r);
-}
-
-/* --- detaching --- */
-
-static int reserve_parts(struct hostvm_window *w)
-{
-    int r = window_reserve_room(w->window, 2);
-
-    return r < 0 || w->low == NULL ? r : window_reserve_room(w->low, 2);
-}
-
-/* What of a range lies in the low part; the rest does in the other. */
-static struct range low_piece(const struct hostvm_window *w, struct range range)
-{
-    uint64_t first = w->window->first;
-
-    if (range.start >= first) {
-        return (struct range){range.start, 0};
-    }
-    return (struct range){range.start,
-                          range.size < first - range.start ? range.size : first - range.start};
-}
-
-/* All of it, or nothing. */
-static int take_parts(struct hostvm_window *w, struct range range)
-{
-    struct range low = low_piece(w, range);
-    int r = 0;
-
-    if (low.size < range.size) {
-        r = window_empty(w->window, range.start + low.size, range.size - low.size);
-    }
-    if (r == 0 && low.size > 0 && window_empty(w->low, low.start, low.size) < 0 &&
-        low.size == range.size) {
-        r = -ENOMEM; /* else it stays, where no pointer leads, until the next use of the range */
-    }
-    return r;
-}
-
-/* The guest loses it before this process does. */
-static int take_attachment(struct hostvm_window *w, struct range range, seL4_CapRights_t rights)
-{
-    char reason[REASON_SIZE];
-    int r;
-
-    hide_parts(w, range);
-    r = w->owner == NULL ? 0 : w->owner->hide(w->cookie, range);
-    if (r == 0) {
-        r = take_parts(w, range);
-        if (r < 0) {
-            (void)snprintf(reason, sizeof(reason), "%s", reason_last());
-            (void)report(w, show_in_guest(w, range, rights)); /* it stays attached, if not there */
-            r = fail_text(r, reason);
-        }
-    }
-    if (r < 0) {
-        show_parts(w, range, rights);
-    }
-    return r;
-}
-
-static int detach(struct hostvm_window *w, struct range range)
-{
-    const struct rangemap_entry *entry = rangemap_find(&w->attachments, range.start);
-    seL4_CapRights_t rights;
-    int r;
-
-    if (entry == NULL || entry->range.start != range.start || entry->range.size != range.size) {
-        return fail(-ENOENT,
-                    "cannot detach 0x%" PRIx64 " bytes at guest address 0x%" PRIx64
-                    ": nothing is attached exactly there",
-                    range.size, range.start);
-    }
-    rights = guest_window_rights(entry);
-    r = reserve_parts(w);
-    if (r == 0) {
-        r = take_attachment(w, range, rights);
-    }
-    if (r == 0) {
-        remove_attachment(w, range, rights);
-    }
-    return r;
-}
-
-int hostvm_window_detach(hostvm_window_t *w, uintptr_t gpa, size_t len)
-{
-    int r;
-
-    if (w == NULL) {
-        return report(NULL, fail(-EINVAL, "hostvm_window_detach: no window given"));
-    }
-    enter(w);
-    r = detach(w, (struct range){gpa, len});
-    leave(w);
-    return report(w, r);
-}
-
 /* --- access --- */
 
 static int no_memory_at(struct range range)
@@ -564,7 +296,7 @@ static int no_memory_at(struct range range)
 
 static int copy(struct hostvm_window *w, struct range range, void *to, const void *from)
 {
-    struct range low = low_piece(w, range);
+    struct range low = guest_window_low_piece(w, range);
     struct range high = {range.start + low.size, range.size - low.size};
     int r = 0;
 

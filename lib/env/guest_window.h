@@ -43,6 +43,18 @@ struct hostvm_window {
 /* The window that mirrors gpa, and where its share ends; gpa lies below window->size. */
 struct window *guest_window_part(const struct hostvm_window *w, uint64_t gpa, uint64_t *ret_end);
 
+/* What of a range, from gpa on, lies in one of the two. */
+struct range guest_window_piece(const struct hostvm_window *w, struct range range, uint64_t gpa,
+                                struct window **ret_part);
+
+/* What of a range lies in low. */
+struct range guest_window_low_piece(const struct hostvm_window *w, struct range range);
+
+/* At the public border: the owner's lock, and the reason of a failure, said once. */
+void guest_window_enter(const struct hostvm_window *w);
+void guest_window_leave(const struct hostvm_window *w);
+int guest_window_report(const struct hostvm_window *w, int r);
+
 /* The rights of an attachment. */
 seL4_CapRights_t guest_window_rights(const struct rangemap_entry *attachment);
 

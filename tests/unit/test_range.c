@@ -92,6 +92,20 @@ static void test_rounding_out_past_the_top_is_never_smaller_than_asked(void **st
     assert_int_equal(r.size, 0);
 }
 
+static void test_rounding_in_keeps_whole_pages_only(void **state)
+{
+    struct range r = range_round_in((struct range){0x1001, 0x2fff}, 0x1000);
+
+    (void)state;
+    assert_int_equal(r.start, 0x2000);
+    assert_int_equal(r.size, 0x2000);
+    r = range_round_in((struct range){0x1000, 0x2000}, 0x1000);
+    assert_int_equal(r.start, 0x1000);
+    assert_int_equal(r.size, 0x2000);
+    assert_int_equal(range_round_in((struct range){0x1001, 0x1ffe}, 0x1000).size, 0);
+    assert_int_equal(range_round_in((struct range){0x1001, 1}, 0x1000).size, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +115,7 @@ int main(void)
         cmocka_unit_test(test_ranges_overlap_in_one_byte_but_not_when_they_touch),
         cmocka_unit_test(test_rounding_out_covers_every_page_touched),
         cmocka_unit_test(test_rounding_out_past_the_top_is_never_smaller_than_asked),
+        cmocka_unit_test(test_rounding_in_keeps_whole_pages_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

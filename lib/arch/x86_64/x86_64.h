@@ -39,6 +39,17 @@ int cpuid_setup(vm_vcpu_t *vcpu);
 /* regs.c */
 int regs_load(struct hosted_vcpu *hv); /* regs are those of the vcpu now */
 int sregs_load(struct hosted_vcpu *hv);
+int regs_read_slow(struct hosted_vcpu *hv, enum slow_reg reg, uint64_t *ret_value);
+int regs_check_entry(uint64_t info); /* whether that can be queued */
+void regs_set_word(struct arch_vcpu *arch, unsigned i, uint64_t value);
+void regs_enter(vm_vcpu_t *vcpu); /* the border: any thread may ask, also while the guest runs */
+
+static inline __u64 *regs_word(struct kvm_regs *regs, unsigned i)
+{
+    _Static_assert(sizeof(struct kvm_regs) == NR_WORDS * sizeof(uint64_t),
+                   "kvm_regs is not as reg_word says");
+    return (__u64 *)(void *)regs + i; /* not uint64_t: to the compiler that is another type */
+}
 
 /* ports.c */
 enum run_verdict handle_port(vm_vcpu_t *vcpu, const struct kvm_run *run);
