@@ -1,4 +1,4 @@
-/* Reading and writing in full, and making descriptors. */
+/* Making descriptors. */
 #define _GNU_SOURCE 1
 #include "base/io.h"
 
@@ -11,45 +11,6 @@
 #include <unistd.h>
 
 #include "base/reason.h"
-
-int io_read_full(int fd, void *buf, size_t size)
-{
-    size_t done = 0;
-
-    while (done < size) {
-        ssize_t n = read(fd, (char *)buf + done, size - done);
-
-        if (n == 0) {
-            return fail(-ENODATA, "cannot read %zu bytes: the input ends after %zu", size, done);
-        }
-        if (n > 0) {
-            done += (size_t)n;
-        } else if (errno != EINTR) {
-            int err = errno;
-
-            return fail(-err, "cannot read %zu bytes: %s", size, strerror(err));
-        }
-    }
-    return 0;
-}
-
-int io_write_full(int fd, const void *buf, size_t size)
-{
-    size_t done = 0;
-
-    while (done < size) {
-        ssize_t n = write(fd, (const char *)buf + done, size - done);
-
-        if (n >= 0) {
-            done += (size_t)n;
-        } else if (errno != EINTR) {
-            int err = errno;
-
-            return fail(-err, "cannot write %zu bytes: %s", size, strerror(err));
-        }
-    }
-    return 0;
-}
 
 int io_memfd(const char *name, uint64_t size)
 {

@@ -308,34 +308,6 @@ void ntfn_clear_wake(struct ntfn *ntfn)
     await_signals(ntfn);
 }
 
-int ntfn_watch(struct env *env, seL4_CPtr cptr, void (*wake)(void *cookie), void *cookie)
-{
-    struct ntfn *ntfn;
-    int r;
-
-    r = ntfn_get(env, cptr, &ntfn, NULL);
-    if (r < 0) {
-        return r;
-    }
-    r = ntfn_set_wake(ntfn, wake, cookie);
-    ntfn_put(ntfn);
-    return r;
-}
-
-int ntfn_unwatch(struct env *env, seL4_CPtr cptr)
-{
-    struct ntfn *ntfn;
-    int r;
-
-    r = ntfn_get(env, cptr, &ntfn, NULL);
-    if (r < 0) {
-        return r;
-    }
-    ntfn_clear_wake(ntfn);
-    ntfn_put(ntfn);
-    return 0;
-}
-
 static bool cap_is_ntfn(const struct cap *cap)
 {
     return cap_common_type(slot_type(cap)) == CAP_NOTIFICATION;

@@ -76,12 +76,8 @@ int ntfn_fd(struct ntfn *ntfn);
 /*
  * Has wake called at every signal, and at once if one is pending. It runs on the signalling thread,
  * perhaps in a signal handler, and must do what one may there. One watcher at a time: -EBUSY. After
- * unwatch returned, wake does not run any more; unwatch may not be called from wake.
+ * clear returned, wake does not run any more; clear may not be called from wake.
  */
-int ntfn_watch(struct env *env, seL4_CPtr cptr, void (*wake)(void *cookie), void *cookie);
-int ntfn_unwatch(struct env *env, seL4_CPtr cptr);
-
-/* The same for who holds the object, and does not depend on the life of a capability. */
 int ntfn_set_wake(struct ntfn *ntfn, void (*wake)(void *cookie), void *cookie);
 void ntfn_clear_wake(struct ntfn *ntfn);
 

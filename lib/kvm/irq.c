@@ -55,13 +55,3 @@ int kvm_irqfd_add(struct kvm_vm *vm, unsigned gsi, int fd, int resample_fd)
     return 0;
 }
 
-int kvm_irqfd_remove(struct kvm_vm *vm, unsigned gsi, int fd)
-{
-    struct kvm_irqfd irqfd = {.fd = (uint32_t)fd, .gsi = gsi, .flags = KVM_IRQFD_FLAG_DEASSIGN};
-
-    if (ioctl(vm->fd, KVM_IRQFD, &irqfd) < 0) {
-        int r = -errno;
-        return fail(r, "cannot untie a descriptor from interrupt line %u: %s", gsi, strerror(-r));
-    }
-    return 0;
-}

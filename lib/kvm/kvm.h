@@ -89,7 +89,6 @@ int kvm_irq_line(struct kvm_vm *vm, unsigned gsi, int level,
                  int *ret_status); /* 0 masked, > 0 delivered, < 0 joined */
 int kvm_irqfd_add(struct kvm_vm *vm, unsigned gsi, int fd,
                   int resample_fd); /* resample_fd -1: edge */
-int kvm_irqfd_remove(struct kvm_vm *vm, unsigned gsi, int fd);
 
 /* slots.c: at most one thread at a time; the caller keeps vcpus out of the guest where ranges are
  * exchanged */
@@ -127,7 +126,6 @@ int kvm_vcpu_get_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *events);
 int kvm_vcpu_set_events(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events);
 int kvm_vcpu_get_msr(struct kvm_vcpu *vcpu, uint32_t index, uint64_t *ret_value);
 int kvm_vcpu_set_msr(struct kvm_vcpu *vcpu, uint32_t index, uint64_t value);
-int kvm_vcpu_interrupt(struct kvm_vcpu *vcpu, uint8_t vector);
 int kvm_vcpu_translate(struct kvm_vcpu *vcpu, uint64_t linear, uint64_t *ret_gpa);
 /* *ret_is_on: whether hypercalls exit from now on, as KVM_EXIT_XEN; false where this KVM cannot */
 int kvm_vm_intercept_hypercalls(struct kvm_vm *vm, bool *ret_is_on);

@@ -119,13 +119,6 @@ int kvm_vcpu_set_msr(struct kvm_vcpu *vcpu, uint32_t index, uint64_t value)
     return 0;
 }
 
-int kvm_vcpu_interrupt(struct kvm_vcpu *vcpu, uint8_t vector)
-{
-    struct kvm_interrupt interrupt = {.irq = vector};
-
-    return vcpu_ioctl(vcpu, KVM_INTERRUPT, &interrupt, "queue an interrupt");
-}
-
 int kvm_vcpu_translate(struct kvm_vcpu *vcpu, uint64_t linear, uint64_t *ret_gpa)
 {
     struct kvm_translation translation = {.linear_address = linear};

@@ -409,6 +409,8 @@ int hostvm_vm_destroy(vm_t *vm)
         return public_status(vm, -EBUSY);
     }
     env = vm->hosted->env;
+    rate_limit_flush(vm->hosted->log, &vm->hosted->guest_noise, HOSTVM_LOG_WARN,
+                     "what the guest gave reason to warn of");
     disconnect_endpoint(vm);
     irq_acks_fini(vm->hosted);
     events_fini(vm->hosted);

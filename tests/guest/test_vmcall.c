@@ -285,6 +285,8 @@ static void test_unknown_tokens_do_not_flood_the_log(void **state)
         strstr(messages.text, "vcpu 0 made hypercall 0x4711, which nobody has registered\n"));
     assert_in_range(messages.nr, 1, 10);
     testvm_destroy(t);
+    assert_non_null(
+        strstr(messages.text, "\n92 more not shown: what the guest gave reason to warn of\n"));
 }
 
 GUEST_CODE(call_and_crash, SET_UP BY_PORT "mov 0x200000, %eax\n");
