@@ -226,24 +226,41 @@ static int load_modules(struct session *session)
     return status;
 }
 
+static int status_of_start(int r, const struct load_error *err)
+{
+    switch (r) {
+    case 0:
+        return 0;
+    case -EIO: /* the reason is in the log */
+        return STATUS_HOST;
+    case -E2BIG:
+        return complain(STATUS_USAGE, err->text);
+    case -ENOSPC:
+        return complain(STATUS_HOST, err->text);
+    default:
+        return complain(status_of_loading(r), err->text);
+    }
+}
+
+/* Starts the guest, or writes what it would be told. */
 static int start(struct session *session)
 {
+    const struct options *options = session->options;
     const struct machine_guest guest = {
-        .image = &session->image,
-        .cmdline = session->options->append,
+        .image = options->kernel != NULL ? &session->image : NULL,
+        .cmdline = options->append,
         .modules = session->modules,
         .nr_modules = session->nr_modules,
     };
     struct load_error err = {""};
-    int r = machine_start(&session->machine, &guest, &err);
+    int r;
 
-    if (r == 0 || r == -EIO) {
-        return r == 0 ? 0 : STATUS_HOST;
+    if (options->dump_dtb != NULL) {
+        r = machine_dump_dtb(&session->machine, &guest, options->dump_dtb, &err);
+    } else {
+        r = machine_start(&session->machine, &guest, &err);
     }
-    return complain(r == -ENOEXEC ? STATUS_BAD_FILE
-                    : r == -E2BIG ? STATUS_USAGE
-                                  : STATUS_HOST,
-                    err.text);
+    return status_of_start(r, &err);
 }
 
 /* --- running --- */
@@ -267,6 +284,7 @@ static int build(struct session *session)
         .ram_size = session->options->mem,
         .nr_cpus = session->options->cpus,
         .has_debug_exit = session->options->has_debug_exit,
+        .dtb = session->options->dtb,
         .console = &session->console,
         .power_event = power_event,
         .cookie = session,
@@ -301,15 +319,20 @@ static int status_of_end(const struct session *session)
     return STATUS_HOST;
 }
 
+static int load(struct session *session)
+{
+    int status = load_kernel(session);
+
+    return status == 0 ? load_modules(session) : status;
+}
+
 static int boot(struct session *session)
 {
+    const struct options *options = session->options;
     int status = build(session);
 
-    if (status == 0) {
-        status = load_kernel(session);
-    }
-    if (status == 0) {
-        status = load_modules(session);
+    if (status == 0 && options->kernel != NULL) {
+        status = load(session);
     }
     if (status == 0) {
         status = complete(session);
@@ -317,7 +340,7 @@ static int boot(struct session *session)
     if (status == 0) {
         status = start(session);
     }
-    if (status != 0) {
+    if (status != 0 || options->dump_dtb != NULL) {
         return status;
     }
     (void)vm_run(&session->machine.vm);
@@ -335,8 +358,13 @@ static int dump_acpi(const struct options *options)
 int run_guest(const struct options *options)
 {
     static struct session session; /* large, and there is one */
+    const char *refusal = machine_refuses(options->dump_acpi != NULL,
+                                          options->dtb != NULL || options->dump_dtb != NULL);
     int status;
 
+    if (refusal != NULL) {
+        return complain(STATUS_USAGE, refusal);
+    }
     if (options->dump_acpi != NULL) {
         return dump_acpi(options);
     }

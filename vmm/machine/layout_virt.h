@@ -49,12 +49,10 @@ enum {
 
 /* --- what the guest is told (Documentation/arch/arm64/booting.rst, 2 and 4) --- */
 
-#define VIRT_DTB_ROOM         0x10000ull     /* for our own device tree */
-#define VIRT_DTB_MAX          0x200000ull    /* for any */
-#define VIRT_DTB_WINDOW       0x20000000ull  /* where kernels before 4.2 look for it */
-#define VIRT_INITRD_WINDOW    0x800000000ull /* that holds kernel and initrd ... */
-#define VIRT_INITRD_ALIGNMENT 0x40000000ull  /* ... and begins at a multiple of this */
-#define VIRT_COMMAND_LINE_MAX 2047 /* COMMAND_LINE_SIZE of arm64, without the final zero */
+#define VIRT_DTB_ROOM         0x10000ull    /* for our own device tree */
+#define VIRT_DTB_MAX          0x200000ull   /* for any */
+#define VIRT_DTB_WINDOW       0x20000000ull /* where kernels before 4.2 look for it */
+#define VIRT_COMMAND_LINE_MAX 2047          /* COMMAND_LINE_SIZE of arm64, without the final zero */
 
 /* --- how fast the clock of the PrimeCells runs: a choice, which nothing here depends on --- */
 

@@ -79,7 +79,8 @@ int machine_start(struct machine *machine, const struct machine_guest *guest,
 int machine_dump_acpi(unsigned nr_cpus, const char *directory, struct load_error *err);
 
 /* Writes the device tree that the guest would get to a file, but for its secrets. After
- * machine_complete; guest->image may be NULL. 0, or -errno with the reason. */
+ * machine_complete; guest->image may be NULL. 0; -ENOSPC: the file cannot be written; else -errno;
+ * with the reason. */
 int machine_dump_dtb(struct machine *machine, const struct machine_guest *guest, const char *name,
                      struct load_error *err);
 
