@@ -38,8 +38,8 @@ struct serial {
 int serial_attach(struct serial *serial, vm_t *vm, struct console *console,
                   struct serial_port port);
 
-/* For the chip, whose cookie is the serial: a byte leaves the port; there is room for bytes again,
- * to be used at once or in a moment. Nothing happens before serial_attach. */
+/* For the chip, whose cookie is the serial: a byte leaves the port, after serial_attach; there is
+ * room for bytes again, to be used at once or in a moment. */
 void serial_transmit(void *cookie, uint8_t byte);
 void serial_drained(void *cookie);
 void serial_drained_soon(void *cookie);

@@ -43,9 +43,7 @@ void mmio_device_write(const struct mmio_device *mmio, unsigned offset, size_t s
     }
 }
 
-/* The fault record of one architecture has a value in its lowest bits, that of the other where it
- * lies in a word: it is put everywhere. */
-static seL4_Word in_every_part(uint64_t value, size_t size)
+uint64_t mmio_fault_data(uint64_t value, size_t size)
 {
     for (; size < sizeof(value); size *= 2) {
         value |= value << 8 * size;
@@ -61,8 +59,9 @@ static memory_fault_result_t fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, si
 
     (void)vm;
     if (is_vcpu_read_fault(vcpu)) {
-        (void)set_vcpu_fault_data(
-            vcpu, in_every_part(mmio_device_read(mmio, offset, size), size)); /* it is a read */
+        uint64_t value = mmio_device_read(mmio, offset, size);
+
+        (void)set_vcpu_fault_data(vcpu, mmio_fault_data(value, size)); /* it is a read */
     } else {
         mmio_device_write(mmio, offset, size, get_vcpu_fault_data(vcpu));
     }
