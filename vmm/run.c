@@ -162,7 +162,7 @@ static int load_kernel(struct session *session)
     return r < 0 ? complain(status_of_loading(r), err.text) : 0;
 }
 
-/* Modules lie one below the other, from the end of low RAM down, and above the kernel. */
+/* Modules lie one below the other, from high down to low. */
 static int load_module(struct session *session, const char *name, const char *cmdline, uint64_t low,
                        uint64_t *high)
 {
@@ -231,8 +231,8 @@ static int status_of_start(int r, const struct load_error *err)
     switch (r) {
     case 0:
         return 0;
-    case -EIO: /* the reason is in the log */
-        return STATUS_HOST;
+    case -EIO: /* without a text, the reason is in the log */
+        return err->text[0] == '\0' ? STATUS_HOST : complain(STATUS_BAD_FILE, err->text);
     case -E2BIG:
         return complain(STATUS_USAGE, err->text);
     case -ENOSPC:
