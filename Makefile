@@ -31,7 +31,8 @@ AR := $(CROSS)ar
 NM := $(CROSS)nm
 OBJCOPY := $(CROSS)objcopy
 GCOV := $(CROSS)gcov
-PKG_CONFIG := $(CROSS)pkg-config
+# Debian has no pkg-config of that name for each architecture, but the files it reads.
+PKG_CONFIG := $(if $(CROSS),PKG_CONFIG_LIBDIR=/usr/lib/$(CROSS:%-=%)/pkgconfig:/usr/share/pkgconfig )pkg-config
 
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wcast-qual -Wwrite-strings -Wmissing-prototypes -Wvla -Wswitch-enum
 WERROR ?=
@@ -58,7 +59,11 @@ say = @$(if $(V),true,printf '  %-8s %s\n' '$(1)' '$(patsubst $(B)/%,%,$@)')
 LIB_SRC := $(wildcard lib/base/*.c) $(filter-out lib/kvm/x86_64.c lib/kvm/arm64.c,$(wildcard lib/kvm/*.c)) \
            $(wildcard lib/kvm/$(ARCH).c) $(wildcard lib/env/*.c) $(wildcard lib/plat/*.c) \
            $(wildcard lib/arch/$(ARCH)/*.c) $(wildcard lib/vm/*.c)
-VMM_SRC := $(wildcard vmm/*.c vmm/*/*.c)
+# The machine of one architecture alone; everything else of the command is compiled, and tested, for all.
+VMM_x86_64 := vmm/dev/device.c vmm/machine/entry.c vmm/machine/pc.c
+VMM_arm64 := vmm/machine/virt.c
+VMM_OTHERS := $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(VMM_$(arch)))
+VMM_SRC := $(filter-out $(VMM_OTHERS),$(wildcard vmm/*.c vmm/*/*.c))
 UNIT_TESTS := $(patsubst tests/%.c,%,$(wildcard tests/unit/test_*.c))
 GUEST_TESTS := $(patsubst tests/%.c,%,$(wildcard tests/guest/test_*.c))
 EXAMPLES := $(patsubst tests/%.c,%,$(wildcard tests/examples/*.c))
@@ -127,13 +132,16 @@ $(B)/libhostvm.so: $(B)/libhostvm.so.$(VERSION)
 
 # --- the command: static, for it starts faster and runs anywhere ---
 
+# ... where all its libraries are there as archives; libfdt's is not for a second architecture.
+HAS_ARCHIVES := $(filter /%,$(shell $(CC) -print-file-name=libfdt.a))
 STATIC := $(if $(SAN),,-static)
+VMM_STATIC := $(if $(HAS_ARCHIVES),$(STATIC))
 $(B)/libvmm.a: $(filter-out $(B)/vmm/main.o,$(VMM_OBJ))
 	$(call say,AR)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 $(B)/hostvm: $(B)/vmm/main.o $(B)/libvmm.a $(B)/libhostvm.a
 	$(call say,LD)
-	$(Q)$(CC) $(STATIC) -o $@ $^ $(LDFLAGS_ALL) $(if $(SAN),$(VMM_LIBS),$(VMM_STATIC_LIBS))
+	$(Q)$(CC) $(VMM_STATIC) -o $@ $^ $(LDFLAGS_ALL) $(LIB_LIBS) $(if $(VMM_STATIC),$(VMM_STATIC_LIBS),$(VMM_LIBS))
 
 # --- bare-metal guests: never sanitized ---
 

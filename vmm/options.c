@@ -43,15 +43,20 @@ void options_print_help(void)
         "would help\n"
         "       hostvm --version | --help\n"
         "\n"
-        "  --kernel FILE     bzImage, vmlinux (ELF), multiboot ELF, bare-metal ELF, flat binary\n"
+        "  --kernel FILE     bzImage, vmlinux (ELF), multiboot ELF, arm64 Image, bare-metal ELF, "
+        "flat binary\n"
         "  --initrd FILE     initial RAM disk; the first module of a multiboot kernel\n"
         "  --module FILE     another module for a multiboot kernel (\"FILE COMMAND LINE\"); "
         "repeatable\n"
         "  --append TEXT     the guest's command line\n"
         "  --mem SIZE        RAM, with suffix K, M, G or T; without one MiB (256M)\n"
         "  --cpus N          processors (1)\n"
-        "  --debug-exit      a write to port 0xf4 ends the VM with status (value << 1) | 1\n"
-        "  --dump-acpi DIR   write the ACPI tables that the guest would get, and stop\n"
+        "  --debug-exit      a write to port 0xf4, on arm64 to address 0x90f4000, ends the VM with "
+        "status\n"
+        "                    (value << 1) | 1\n"
+        "  --dtb FILE        a device tree in the place of hostvm's; arm64\n"
+        "  --dump-acpi DIR   write the ACPI tables that the guest would get, and stop; x86-64\n"
+        "  --dump-dtb FILE   write the device tree that the guest would get, and stop; arm64\n"
         "\n"
         "The guest's first serial port is on standard input and output. Ctrl-a x ends the VM, "
         "Ctrl-a h helps.\n"
@@ -142,7 +147,9 @@ enum option_id {
     OPTION_MEM,
     OPTION_CPUS,
     OPTION_DEBUG_EXIT,
+    OPTION_DTB,
     OPTION_DUMP_ACPI,
+    OPTION_DUMP_DTB,
     OPTION_HELP,
 };
 
@@ -156,7 +163,9 @@ static const struct option long_options[] = {
     {"cpus", required_argument, NULL, OPTION_CPUS},
     {"smp", required_argument, NULL, OPTION_CPUS},
     {"debug-exit", no_argument, NULL, OPTION_DEBUG_EXIT},
+    {"dtb", required_argument, NULL, OPTION_DTB},
     {"dump-acpi", required_argument, NULL, OPTION_DUMP_ACPI},
+    {"dump-dtb", required_argument, NULL, OPTION_DUMP_DTB},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -182,6 +191,12 @@ static int apply(struct options *options, int id)
     case OPTION_DEBUG_EXIT:
         options->has_debug_exit = true;
         return 0;
+    case OPTION_DTB:
+        options->dtb = optarg;
+        return 0;
+    case OPTION_DUMP_DTB:
+        options->dump_dtb = optarg;
+        return *optarg != '\0' ? 0 : usage_error("--dump-dtb wants a file, not ''");
     case OPTION_DUMP_ACPI:
         options->dump_acpi = optarg;
         return *optarg != '\0' ? 0 : usage_error("--dump-acpi wants a directory, not ''");
@@ -224,7 +239,8 @@ static int parse_run(int argc, char **argv, struct options *options)
     if (optind < argc) {
         return usage_error("'%s' is one argument too many", argv[optind]);
     }
-    if (options->command == COMMAND_RUN && options->kernel == NULL && options->dump_acpi == NULL) {
+    if (options->command == COMMAND_RUN && options->kernel == NULL && options->dump_acpi == NULL &&
+        options->dump_dtb == NULL) {
         return usage_error("no kernel given");
     }
     return 0;

@@ -18,14 +18,12 @@
 #include "console.h"
 #include "load/file.h"
 #include "load/initrd.h"
-#include "machine/acpi.h"
-#include "machine/layout_pc.h"
-#include "machine/pc.h"
+#include "machine/machine.h"
 #include "status.h"
 
 struct session {
     const struct options *options;
-    struct pc pc;
+    struct machine machine;
     struct console console;
     struct image image;
     struct load_module modules[1 + MAX_MODULES];
@@ -48,7 +46,7 @@ static void power_event(void *cookie, enum power_event event, uint8_t status)
     struct session *session = cookie;
 
     session->status = event == POWER_DEBUG_EXIT ? status : STATUS_OK;
-    (void)hostvm_vm_stop(&session->pc.vm);
+    (void)hostvm_vm_stop(&session->machine.vm);
 }
 
 /* Job control: the shell gets its terminal as it was; when we are continued, in the foreground, it
@@ -109,7 +107,7 @@ static int watch_signals(struct session *session)
         return -1;
     }
     session->console.interrupt = session->signal_fd;
-    return hostvm_event_add(&session->pc.vm, session->signal_fd, signal_arrived, session);
+    return hostvm_event_add(&session->machine.vm, session->signal_fd, signal_arrived, session);
 }
 
 /* --- a mistake of our own must not leave a raw terminal behind either --- */
@@ -159,19 +157,18 @@ static int load_kernel(struct session *session)
     if (r < 0) {
         return complain(status_of_loading(r), err.text);
     }
-    r = image_load(&file, IMAGE_FOR_X86, &session->pc.ram, &session->image, &err);
+    r = image_load(&file, machine_image_kind(), &session->machine.ram, &session->image, &err);
     image_file_close(&file);
     return r < 0 ? complain(status_of_loading(r), err.text) : 0;
 }
 
-/* Modules lie one below the other, from the end of low RAM down, and above the kernel. */
-static int load_module(struct session *session, const char *name, const char *cmdline,
+/* Modules lie one below the other, from high down to low. */
+static int load_module(struct session *session, const char *name, const char *cmdline, uint64_t low,
                        uint64_t *high)
 {
     struct load_module *module = &session->modules[session->nr_modules];
     struct load_error err = {""};
-    int r = initrd_load(name, &session->pc.ram, session->image.high, *high, &module->gpa,
-                        &module->size, &err);
+    int r = initrd_load(name, &session->machine.ram, low, *high, &module->gpa, &module->size, &err);
 
     if (r < 0) {
         return complain(status_of_loading(r), err.text);
@@ -183,7 +180,8 @@ static int load_module(struct session *session, const char *name, const char *cm
 }
 
 /* "FILE COMMAND LINE" */
-static int load_named_module(struct session *session, const char *text, uint64_t *high)
+static int load_named_module(struct session *session, const char *text, uint64_t low,
+                             uint64_t *high)
 {
     char name[PATH_MAX];
     size_t length = strcspn(text, " ");
@@ -193,55 +191,76 @@ static int load_named_module(struct session *session, const char *text, uint64_t
     }
     memcpy(name, text, length);
     name[length] = '\0';
-    return load_module(session, name, text[length] == ' ' ? text + length + 1 : NULL, high);
+    return load_module(session, name, text[length] == ' ' ? text + length + 1 : NULL, low, high);
 }
 
-static bool is_linux(const struct image *image)
+/* Linux takes one, an initrd. */
+static bool takes_one_module(const struct image *image)
 {
-    return image->format == IMAGE_BZIMAGE || image->format == IMAGE_ELF_LINUX;
+    return image->mode == ENTRY_LONG64 || image->mode == ENTRY_LINUX32 ||
+           image->mode == ENTRY_ARM64;
 }
 
 static int load_modules(struct session *session)
 {
     const struct options *options = session->options;
-    uint64_t high = session->pc.ram.base + session->pc.ram.size;
-    bool has_one = session->image.mode == ENTRY_LONG64 || session->image.mode == ENTRY_LINUX32;
+    struct load_error err = {""};
     int status = 0;
+    uint64_t low, high;
+    int r;
 
-    if (is_linux(&session->image) && session->image.linux_boot.initrd_max < high) {
-        high = session->image.linux_boot.initrd_max + 1;
-    }
-    if (has_one && options->nr_modules > 0) {
+    if (takes_one_module(&session->image) && options->nr_modules > 0) {
         return complain(STATUS_USAGE,
                         "--module is for multiboot and PVH kernels; this one takes an --initrd");
     }
+    r = machine_module_room(&session->machine, &session->image, &low, &high, &err);
+    if (r < 0) {
+        return complain(status_of_loading(r), err.text);
+    }
     if (options->initrd != NULL) {
-        status = load_module(session, options->initrd, NULL, &high);
+        status = load_module(session, options->initrd, NULL, low, &high);
     }
     for (unsigned i = 0; status == 0 && i < options->nr_modules; i++) {
-        status = load_named_module(session, options->modules[i], &high);
+        status = load_named_module(session, options->modules[i], low, &high);
     }
     return status;
 }
 
+static int status_of_start(int r, const struct load_error *err)
+{
+    switch (r) {
+    case 0:
+        return 0;
+    case -EIO: /* without a text, the reason is in the log */
+        return err->text[0] == '\0' ? STATUS_HOST : complain(STATUS_BAD_FILE, err->text);
+    case -E2BIG:
+        return complain(STATUS_USAGE, err->text);
+    case -ENOSPC:
+        return complain(STATUS_HOST, err->text);
+    default:
+        return complain(status_of_loading(r), err->text);
+    }
+}
+
+/* Starts the guest, or writes what it would be told. */
 static int start(struct session *session)
 {
-    const struct pc_guest guest = {
-        .image = &session->image,
-        .cmdline = session->options->append,
+    const struct options *options = session->options;
+    const struct machine_guest guest = {
+        .image = options->kernel != NULL ? &session->image : NULL,
+        .cmdline = options->append,
         .modules = session->modules,
         .nr_modules = session->nr_modules,
     };
     struct load_error err = {""};
-    int r = pc_start(&session->pc, &guest, &err);
+    int r;
 
-    if (r == 0 || r == -EIO) {
-        return r == 0 ? 0 : STATUS_HOST;
+    if (options->dump_dtb != NULL) {
+        r = machine_dump_dtb(&session->machine, &guest, options->dump_dtb, &err);
+    } else {
+        r = machine_start(&session->machine, &guest, &err);
     }
-    return complain(r == -ENOEXEC ? STATUS_BAD_FILE
-                    : r == -E2BIG ? STATUS_USAGE
-                                  : STATUS_HOST,
-                    err.text);
+    return status_of_start(r, &err);
 }
 
 /* --- running --- */
@@ -261,16 +280,17 @@ static int status_of_failure(void)
 
 static int build(struct session *session)
 {
-    const struct pc_config config = {
+    const struct machine_config config = {
         .ram_size = session->options->mem,
         .nr_cpus = session->options->cpus,
         .has_debug_exit = session->options->has_debug_exit,
+        .dtb = session->options->dtb,
         .console = &session->console,
         .power_event = power_event,
         .cookie = session,
     };
 
-    if (pc_create(&session->pc, &config) != 0) {
+    if (machine_create(&session->machine, &config) != 0) {
         return status_of_failure(); /* the reason is in the log */
     }
     return watch_signals(session) == 0 ? 0 : STATUS_HOST;
@@ -278,12 +298,12 @@ static int build(struct session *session)
 
 static int complete(struct session *session)
 {
-    return pc_complete(&session->pc) == 0 ? 0 : status_of_failure(); /* as in build */
+    return machine_complete(&session->machine) == 0 ? 0 : status_of_failure(); /* as in build */
 }
 
 static int status_of_end(const struct session *session)
 {
-    switch (hostvm_vm_end(&session->pc.vm)) {
+    switch (hostvm_vm_end(&session->machine.vm)) {
     case HOSTVM_END_STOPPED:
         return session->status;
     case HOSTVM_END_POWEROFF:
@@ -299,15 +319,20 @@ static int status_of_end(const struct session *session)
     return STATUS_HOST;
 }
 
+static int load(struct session *session)
+{
+    int status = load_kernel(session);
+
+    return status == 0 ? load_modules(session) : status;
+}
+
 static int boot(struct session *session)
 {
+    const struct options *options = session->options;
     int status = build(session);
 
-    if (status == 0) {
-        status = load_kernel(session);
-    }
-    if (status == 0) {
-        status = load_modules(session);
+    if (status == 0 && options->kernel != NULL) {
+        status = load(session);
     }
     if (status == 0) {
         status = complete(session);
@@ -315,32 +340,31 @@ static int boot(struct session *session)
     if (status == 0) {
         status = start(session);
     }
-    if (status != 0) {
+    if (status != 0 || options->dump_dtb != NULL) {
         return status;
     }
-    (void)vm_run(&session->pc.vm);
+    (void)vm_run(&session->machine.vm);
     return status_of_end(session);
 }
 
 static int dump_acpi(const struct options *options)
 {
-    uint8_t tables[PC_ACPI_END - PC_ACPI];
-    size_t size = pc_acpi_tables(options->cpus, tables, sizeof(tables));
-    int r = acpi_dump(tables, size, options->dump_acpi);
+    struct load_error err = {""};
+    int r = machine_dump_acpi(options->cpus, options->dump_acpi, &err);
 
-    if (r < 0) {
-        (void)fprintf(stderr, "hostvm: cannot write ACPI tables to '%s': %s\n", options->dump_acpi,
-                      strerror(-r));
-        return STATUS_HOST;
-    }
-    return STATUS_OK;
+    return r == 0 ? STATUS_OK : complain(STATUS_HOST, err.text);
 }
 
 int run_guest(const struct options *options)
 {
     static struct session session; /* large, and there is one */
+    const char *refusal = machine_refuses(options->dump_acpi != NULL,
+                                          options->dtb != NULL || options->dump_dtb != NULL);
     int status;
 
+    if (refusal != NULL) {
+        return complain(STATUS_USAGE, refusal);
+    }
     if (options->dump_acpi != NULL) {
         return dump_acpi(options);
     }
@@ -351,7 +375,7 @@ int run_guest(const struct options *options)
     if (session.signal_fd >= 0) {
         (void)close(session.signal_fd);
     }
-    pc_destroy(&session.pc);
+    machine_destroy(&session.machine);
     close_console(&session);
     if (session.signal != 0) {
         (void)fprintf(stderr, "hostvm: ended by signal %d (%s)\n", session.signal,

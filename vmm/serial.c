@@ -1,4 +1,4 @@
-/* The first serial port on the command's terminal. */
+/* The command's terminal at a serial port. */
 #include "serial.h"
 
 #include <errno.h>
@@ -27,7 +27,7 @@ static void arm_timer(struct serial *serial)
     serial->is_timer_armed = timerfd_settime(serial->timer_fd, 0, &soon, NULL) == 0;
 }
 
-static void transmit(void *cookie, uint8_t byte)
+void serial_transmit(void *cookie, uint8_t byte)
 {
     struct serial *serial = cookie;
 
@@ -40,18 +40,6 @@ static void transmit(void *cookie, uint8_t byte)
     }
 }
 
-static int timer_fired(vm_t *vm, int fd, void *cookie)
-{
-    struct serial *serial = cookie;
-    uint64_t count;
-
-    (void)vm;
-    (void)!read(fd, &count, sizeof(count));
-    serial->is_timer_armed = false;
-    console_flush(serial->console);
-    return 0;
-}
-
 /*
  * --- input: a buffer of ours stands before the port's FIFO, so that escape keys are seen although
  * the guest takes nothing. When it is full, reading pauses: nothing is lost. ---
@@ -59,7 +47,7 @@ static int timer_fired(vm_t *vm, int fd, void *cookie)
 
 static void pass_on(struct serial *serial)
 {
-    size_t n = uart16550_receive(&serial->uart, serial->input, serial->nr_input);
+    size_t n = serial->port.receive(serial->port.chip, serial->input, serial->nr_input);
 
     serial->nr_input -= n;
     memmove(serial->input, serial->input + n, serial->nr_input);
@@ -130,15 +118,49 @@ static int input_ready(vm_t *vm, int fd, void *cookie)
 
 /* The guest has taken what there was. Input that cannot be watched is read here, when there is use
  * for it. */
-static void drained(void *cookie)
+void serial_drained(void *cookie)
 {
     struct serial *serial = cookie;
 
+    if (serial->vm == NULL) {
+        return;
+    }
     if (serial->nr_input == 0 && !serial->can_watch) {
         (void)take_input(serial);
     }
     pass_on(serial);
     watch_for_room(serial);
+}
+
+/* A guest that looks for bytes, and throws away what it finds until there are none, is to find an
+ * end. */
+void serial_drained_soon(void *cookie)
+{
+    struct serial *serial = cookie;
+
+    if (serial->vm == NULL) {
+        return;
+    }
+    serial->is_drained = true;
+    if (!serial->is_timer_armed) {
+        arm_timer(serial);
+    }
+}
+
+static int timer_fired(vm_t *vm, int fd, void *cookie)
+{
+    struct serial *serial = cookie;
+    uint64_t count;
+
+    (void)vm;
+    (void)!read(fd, &count, sizeof(count));
+    serial->is_timer_armed = false;
+    console_flush(serial->console);
+    if (serial->is_drained) {
+        serial->is_drained = false;
+        serial_drained(serial);
+    }
+    return 0;
 }
 
 /* --- putting it together --- */
@@ -161,15 +183,9 @@ static void close_timer(struct serial *serial)
     serial->timer_fd = -1;
 }
 
-int serial_attach(struct serial *serial, vm_t *vm, struct console *console, struct irq_line irq,
-                  uint16_t port)
+int serial_attach(struct serial *serial, vm_t *vm, struct console *console, struct serial_port port)
 {
-    *serial = (struct serial){.vm = vm, .console = console};
-    serial->uart.irq = irq;
-    serial->uart.transmit = transmit;
-    serial->uart.drained = drained;
-    serial->uart.cookie = serial;
-    uart16550_reset(&serial->uart);
+    *serial = (struct serial){.vm = vm, .console = console, .port = port};
     serial->can_watch = can_be_watched(console->in);
     serial->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (serial->timer_fd < 0) {
@@ -181,13 +197,10 @@ int serial_attach(struct serial *serial, vm_t *vm, struct console *console, stru
         close_timer(serial);
         return -1;
     }
-    if (uart16550_attach(&serial->uart, vm, port) != 0) {
-        return -1;
-    }
     if (serial->can_watch) {
         watch(serial, true);
     } else {
-        drained(serial);
+        serial_drained(serial);
     }
     return 0;
 }

@@ -1,4 +1,4 @@
-/* The first serial port on the command's terminal. */
+/* The command's terminal at a serial port, whatever chip that is. */
 #ifndef SERIAL_H
 #define SERIAL_H
 
@@ -9,27 +9,40 @@
 #include <sel4vm/guest_vm.h>
 
 #include "console.h"
-#include "dev/uart16550.h"
 
 /* Typed ahead of what the port's own FIFO has room for. */
 enum { SERIAL_INPUT = 256 };
 
+/* The chip: it takes as many bytes as it has room for. */
+struct serial_port {
+    size_t (*receive)(void *chip, const uint8_t *bytes, size_t nr_bytes);
+    void *chip;
+};
+
 struct serial {
     vm_t *vm;
     struct console *console;
-    struct uart16550 uart;
+    struct serial_port port;
     uint8_t input[SERIAL_INPUT]; /* oldest first */
     size_t nr_input;
     int timer_fd; /* output that no newline has flushed is, soon */
     bool is_timer_armed;
+    bool is_drained;  /* the port has room, and gets bytes when the timer ends */
     bool is_watching; /* the event loop watches the input */
     bool
         can_watch; /* files and /dev/null cannot be watched: they are read whenever there is room */
 };
 
-/* Wires the port to the terminal. serial and console live as long as the VM. 0 or -1. */
-int serial_attach(struct serial *serial, vm_t *vm, struct console *console, struct irq_line irq,
-                  uint16_t port);
+/* Wires a port, whose chip is ready, to the terminal. serial, chip and console live as long as the
+ * VM. 0 or -1. */
+int serial_attach(struct serial *serial, vm_t *vm, struct console *console,
+                  struct serial_port port);
+
+/* For the chip, whose cookie is the serial: a byte leaves the port, after serial_attach; there is
+ * room for bytes again, to be used at once or in a moment. */
+void serial_transmit(void *cookie, uint8_t byte);
+void serial_drained(void *cookie);
+void serial_drained_soon(void *cookie);
 
 /* Ends the watches; the VM is stopped by now. */
 void serial_detach(struct serial *serial);

@@ -165,7 +165,7 @@ test_information() {
     else fail 'help_goes_to_standard_output' 'there should be a usage line'; fi
     prints 'help_of_run_is_the_same_text' 0 "$(cat "$work/help")" "$hostvm" run --help
     local option missing=
-    for option in kernel initrd module append mem cpus debug-exit dump-acpi; do
+    for option in kernel initrd module append mem cpus debug-exit dtb dump-acpi dump-dtb; do
         grep -q -e "--$option " "$work/help" || missing+=" --$option"
     done
     if [ -z "$missing" ]; then pass 'help_names_every_option'; else fail 'help_names_every_option' "missing:$missing"; fi
@@ -192,6 +192,7 @@ test_usage() {
     usage 'second_kernel_is_64' "'b' is one argument too many" run a b
     usage 'kernel_by_option_and_by_place_is_64' "'b' is one argument too many" run --kernel a b
     usage 'dump_acpi_without_a_directory_is_64' "--dump-acpi wants a directory, not ''" run --dump-acpi ''
+    usage 'dump_dtb_without_a_file_is_64' "--dump-dtb wants a file, not ''" run --dump-dtb ''
     local size
     for size in -1 1x '' x 1MM 0x 99999999999999999999T; do
         usage "mem_${size:-empty}_is_64" "--mem wants a size such as 256M or 2G, not '$size'" run --mem "$size" "$hello"
@@ -619,6 +620,12 @@ table() {
     head -c 4 "$work/acpi/$1"
 }
 
+test_refusals() {
+    local text='hostvm: a PC has no device tree: --dtb and --dump-dtb are for arm64 machines'
+    complains 'device_tree_of_a_pc_is_64' 64 "$text" "$hostvm" run --dtb "$hello" "$hello"
+    complains 'dump_of_a_pcs_device_tree_is_64' 64 "$text" "$hostvm" run --dump-dtb "$work/dtb"
+}
+
 test_dump_acpi() {
     mkdir "$work/acpi"
     complains 'dump_acpi_needs_no_kernel' 0 '' "$hostvm" run --dump-acpi "$work/acpi" --cpus 3
@@ -765,6 +772,7 @@ test_check() {
 test_information
 test_usage
 test_output_that_cannot_be_written
+test_refusals
 test_dump_acpi
 test_no_kvm
 if has_kvm; then

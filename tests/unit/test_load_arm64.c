@@ -1,6 +1,8 @@
 /* Linux's arm64 Image: plain, compressed, in an EFI zboot file, or refused. */
 #include "load_fixture.h"
 
+#include <stdio.h>
+
 enum {
     RAM_BASE = 0x40000000,
     RAM_SIZE = 8 << 20,
@@ -69,6 +71,7 @@ static void test_image_in_a_zboot_file_is_found(void **state)
     struct blob packed = gzip_pack(blob);
     struct blob zboot = blob_make(0x400 + packed.size + 100);
     struct load_ram ram = ram_make(RAM_BASE, RAM_SIZE, true);
+    char line[256];
 
     (void)state;
     memcpy(zboot.data, "MZ\0\0zimg", 8);
@@ -77,9 +80,23 @@ static void test_image_in_a_zboot_file_is_found(void **state)
     memcpy(zboot.data + 0x400, packed.data, packed.size);
     check_image(zboot, blob);
     store_le32(zboot.data + 8, 0xfffffff0);
+    (void)snprintf(line, sizeof(line),
+                   "cannot load kernel 'k': its EFI header promises a kernel of %zu bytes at "
+                   "0xfffffff0, the file has %zu; is the download complete?",
+                   packed.size, zboot.size);
+    assert_refused(zboot, IMAGE_FOR_ARM64, &ram, -ENOEXEC, line);
+    store_le32(zboot.data + 8, 0x400);
+    store_le32(zboot.data + 12, 0);
+    (void)snprintf(line, sizeof(line),
+                   "cannot load kernel 'k': its EFI header promises a kernel of 0 bytes at 0x400, "
+                   "the file has %zu; is the download complete?",
+                   zboot.size);
+    assert_refused(zboot, IMAGE_FOR_ARM64, &ram, -ENOEXEC, line);
+    store_le32(zboot.data + 12, (uint32_t)packed.size);
+    memcpy(zboot.data + 0x400, "BZh9", 4);
     assert_refused(zboot, IMAGE_FOR_ARM64, &ram, -ENOEXEC,
-                   "cannot load kernel 'k': it is a Windows or EFI program; give a bzImage, an ELF "
-                   "file, an arm64 Image or flat code");
+                   "cannot load kernel 'k': it is compressed with bzip2, which is not supported; "
+                   "decompress it first");
     blob_free(&blob);
     blob_free(&packed);
     blob_free(&zboot);
@@ -100,6 +117,62 @@ static void test_old_image_without_size_goes_to_the_old_offset(void **state)
     assert_memory_equal(load_ram_at(&ram, image.entry), blob.data, FILE_SIZE);
     blob_free(&blob);
     ram_free(&ram);
+}
+
+/* Its bss follows, and nobody knows how far. */
+static void test_old_image_that_fills_ram_is_refused(void **state)
+{
+    enum { ROOM = 0x80000 + FILE_SIZE };
+    struct load_ram ram = ram_make(RAM_BASE, ROOM + 0x1000, true);
+    struct blob blob = image_make();
+    struct blob packed;
+    struct image image;
+
+    (void)state;
+    store_le64(blob.data + 16, 0);
+    packed = gzip_pack(blob);
+    assert_loaded(blob, IMAGE_FOR_ARM64, &ram, &image);
+    ram.size = ROOM;
+    for (unsigned i = 0; i < 2; i++) {
+        assert_refused(i == 0 ? blob : packed, IMAGE_FOR_ARM64, &ram, -EFBIG,
+                       "cannot load kernel 'k': it leaves no room up to the end of RAM at "
+                       "0x40085000; give more RAM");
+    }
+    ram.size = ROOM + 0x1000;
+    blob_free(&blob);
+    blob_free(&packed);
+    ram_free(&ram);
+}
+
+static void test_initrd_lies_in_the_kernels_window(void **state)
+{
+    static const uint64_t bases[] = {0, RAM_BASE, 0x7fe00000, 0x123400000};
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct load_ram ram = ram_make(bases[i], RAM_SIZE, true);
+        struct blob blob = image_make();
+        uint64_t window = bases[i] & ~((1ull << 30) - 1);
+        struct image image;
+
+        assert_loaded(blob, IMAGE_FOR_ARM64, &ram, &image);
+        assert_int_equal(image.linux_boot.initrd_max, window + (32ull << 30) - 1);
+        assert_int_equal(image.linux_boot.cmdline_max, 2047);
+        blob_free(&blob);
+        ram_free(&ram);
+    }
+}
+
+static void test_any_page_size_and_placement_will_do(void **state)
+{
+    struct blob blob = image_make();
+
+    (void)state;
+    for (uint64_t flags = 0; flags < 16; flags += 2) {
+        store_le64(blob.data + 24, flags);
+        check_image(blob, blob);
+    }
+    blob_free(&blob);
 }
 
 static void test_x86_refuses_it_with_a_reason(void **state)
@@ -169,6 +242,9 @@ int main(void)
         cmocka_unit_test(test_compressed_image_is_loaded_like_a_plain_one),
         cmocka_unit_test(test_image_in_a_zboot_file_is_found),
         cmocka_unit_test(test_old_image_without_size_goes_to_the_old_offset),
+        cmocka_unit_test(test_old_image_that_fills_ram_is_refused),
+        cmocka_unit_test(test_initrd_lies_in_the_kernels_window),
+        cmocka_unit_test(test_any_page_size_and_placement_will_do),
         cmocka_unit_test(test_x86_refuses_it_with_a_reason),
         cmocka_unit_test(test_big_endian_or_too_large_is_refused),
         cmocka_unit_test(test_damaged_images_load_or_are_refused),

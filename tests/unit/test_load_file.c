@@ -184,6 +184,38 @@ static void test_initrd_that_does_not_fit_is_refused(void **state)
     ram_free(&ram);
 }
 
+static void test_file_that_shrinks_while_it_is_read_is_refused(void **state)
+{
+    const struct folder *folder = *state;
+    struct load_error err = {""};
+    uint8_t bytes[1000];
+    uint64_t size;
+    int fd;
+
+    file_write(folder, sizeof(bytes));
+    fd = regular_file_open("initrd", folder->file, &size, &err);
+    assert_true(fd >= 0);
+    assert_int_equal(size, sizeof(bytes));
+    assert_int_equal(truncate(folder->file, 300), 0);
+    assert_int_equal(regular_file_read("initrd", fd, folder->file, bytes, size, &err), -EIO);
+    assert_line(&err, "initrd", folder->file,
+                "it shrank to 300 bytes while it was read; try again");
+    close(fd);
+}
+
+static void test_read_that_fails_is_reported(void **state)
+{
+    const struct folder *folder = *state;
+    struct load_error err = {""};
+    uint8_t byte;
+    int fd = open(folder->path, O_RDONLY | O_DIRECTORY);
+
+    assert_true(fd >= 0);
+    assert_int_equal(regular_file_read("device tree", fd, "tree", &byte, 1, &err), -EISDIR);
+    assert_line(&err, "device tree", "tree", "Is a directory");
+    close(fd);
+}
+
 #define FOLDER_TEST(f) cmocka_unit_test_setup_teardown(f, folder_make, folder_remove)
 
 int main(void)
@@ -193,6 +225,8 @@ int main(void)
         FOLDER_TEST(test_file_that_cannot_be_opened_is_refused_with_a_reason),
         FOLDER_TEST(test_pipe_without_a_writer_is_refused_at_once),
         FOLDER_TEST(test_unreadable_file_is_refused),
+        FOLDER_TEST(test_file_that_shrinks_while_it_is_read_is_refused),
+        FOLDER_TEST(test_read_that_fails_is_reported),
         cmocka_unit_test(test_long_name_leaves_room_for_the_reason),
         FOLDER_TEST(test_initrd_is_read_page_aligned_below_the_top),
         FOLDER_TEST(test_initrd_that_does_not_fit_is_refused),

@@ -7,16 +7,7 @@
 
 #include <sel4vm/guest_vm.h>
 
-/* An interrupt line, as the device sees it: a wire. */
-struct irq_line {
-    void (*set)(void *cookie, int level);
-    void *cookie;
-};
-
-static inline void irq_line_set(const struct irq_line *line, int level)
-{
-    line->set(line->cookie, level);
-}
+#include "dev/irq_line.h"
 
 /* A device behind ports, one byte wide each. Wider accesses are split, as the bus of a PC does. */
 struct port_device {

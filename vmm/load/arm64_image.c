@@ -7,7 +7,7 @@
 
 #include "load/bytes.h"
 
-/* Offsets in the header. */
+/* Offsets in the header (booting.rst, 4). */
 enum {
     TEXT_OFFSET = 8,
     IMAGE_SIZE = 16, /* 0 before Linux 3.17, which also leaves the endianness of text_offset open */
@@ -16,10 +16,15 @@ enum {
 };
 
 enum {
-    FLAG_BIG_ENDIAN = 1 << 0,
+    FLAG_BIG_ENDIAN = 1 << 0, /* page size and placement are no matter: RAM's start suits all */
     BASE_ALIGN = 2 << 20,
     OLD_TEXT_OFFSET = 0x80000,
+    CMDLINE_MAX = 2047, /* COMMAND_LINE_SIZE, without the final zero */
 };
+
+/* Kernel and initrd lie in one such window, which begins at a multiple of a GiB. */
+#define INITRD_WINDOW (32ull << 30)
+#define WINDOW_ALIGN  (1ull << 30)
 
 bool arm64_image_has_magic(const uint8_t *data, size_t size)
 {
@@ -56,12 +61,22 @@ int arm64_image_load(const struct payload *payload, const struct load_ram *ram,
     if (r < 0) {
         return r;
     }
+    if (image_size == 0 && got == room) {
+        return kernel_fail(err, -EFBIG, payload->name,
+                           "it leaves no room up to the end of RAM at 0x%" PRIx64 "; give more RAM",
+                           ram->base + ram->size);
+    }
     *ret_image = (struct image){
         .format = IMAGE_ARM64,
         .mode = ENTRY_ARM64,
         .entry = start,
         .low = start,
         .high = start + (image_size == 0 ? got : image_size),
+        .linux_boot =
+            {
+                .initrd_max = (start & ~(WINDOW_ALIGN - 1)) + INITRD_WINDOW - 1,
+                .cmdline_max = CMDLINE_MAX,
+            },
     };
     return 0;
 }

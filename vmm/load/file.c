@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -64,6 +65,34 @@ int regular_file_open(const char *what, const char *name, uint64_t *ret_size,
 close_fd:
     close(fd);
     return r;
+}
+
+int regular_file_read(const char *what, int fd, const char *name, uint8_t *to, uint64_t size,
+                      struct load_error *err)
+{
+    uint64_t done = 0;
+
+    while (done < size) {
+        ssize_t n = read(fd, to + done, size - done);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            int r = -errno;
+
+            return load_fail(err, r, "cannot load %s '%s': %s", what, short_name(name),
+                             strerror(-r));
+        }
+        if (n == 0) {
+            return load_fail(err, -EIO,
+                             "cannot load %s '%s': it shrank to %" PRIu64
+                             " bytes while it was read; try again",
+                             what, short_name(name), done);
+        }
+        done += (uint64_t)n;
+    }
+    return 0;
 }
 
 int image_file_open(const char *name, struct image_file *ret_file, struct load_error *err)

@@ -29,4 +29,8 @@ void image_file_close(struct image_file *file);
 int regular_file_open(const char *what, const char *name, uint64_t *ret_size,
                       struct load_error *err);
 
+/* Reads size bytes of such a file to where they belong. 0, or -errno with the reason. */
+int regular_file_read(const char *what, int fd, const char *name, uint8_t *to, uint64_t size,
+                      struct load_error *err);
+
 #endif

@@ -22,6 +22,9 @@ struct request {
     struct load_error *err;
 };
 
+/* What of a zboot header is read. */
+enum { ZBOOT_HEADER = 16 };
+
 /* Of a vmlinux, which has no setup header: what x86 Linux has had for long. */
 enum {
     VMLINUX_INITRD_MAX = 0x7fffffff,
@@ -209,20 +212,25 @@ static int load_compressed(const struct request *request, const struct payload *
  * Linux's EFI zboot, which hides a compressed Image in an EFI program: "zimg" at 4, where the data
  * is at 8, its length at 12 (drivers/firmware/efi/libstub/zboot-header.S).
  */
-static void enter_zboot(struct payload *payload)
+static int enter_zboot(struct payload *payload, struct load_error *err)
 {
     uint32_t offset, size;
 
-    if (payload->size < 16 || memcmp(payload->data, "MZ", 2) != 0 ||
+    if (payload->size < ZBOOT_HEADER || memcmp(payload->data, "MZ", 2) != 0 ||
         memcmp(payload->data + 4, "zimg", 4) != 0) {
-        return;
+        return 0;
     }
     offset = load_le32(payload->data + 8);
     size = load_le32(payload->data + 12);
-    if (offset <= payload->size && size <= payload->size - offset) {
-        payload->data += offset;
-        payload->size = size;
+    if (size == 0 || offset > payload->size || size > payload->size - offset) {
+        return kernel_fail(err, -ENOEXEC, payload->name,
+                           "its EFI header promises a kernel of %" PRIu32 " bytes at 0x%" PRIx32
+                           ", the file has %zu; is the download complete?",
+                           size, offset, payload->size);
     }
+    payload->data += offset;
+    payload->size = size;
+    return 0;
 }
 
 int image_load(const struct image_file *file, enum image_machine machine,
@@ -231,8 +239,13 @@ int image_load(const struct image_file *file, enum image_machine machine,
     struct payload payload = {.data = file->data, .size = file->size, .name = file->name};
     struct request request = {machine, ram, ret_image, err};
 
+    int r = 0;
+
     if (!bzimage_has_magic(file->data, file->size)) {
-        enter_zboot(&payload);
+        r = enter_zboot(&payload, err);
+    }
+    if (r < 0) {
+        return r;
     }
     payload.codec = codec_find(payload.data, payload.size);
     if (payload.codec != NULL) {

@@ -65,8 +65,8 @@ struct image {
     uint64_t entry;     /* guest physical */
     uint64_t low, high; /* [low, high) is the image's, bss and room to decompress itself included */
     bool has_pvh;
-    uint64_t pvh_entry;               /* with has_pvh: could also be entered here, in ENTRY_PVH32 */
-    struct image_linux linux_boot;    /* IMAGE_BZIMAGE, IMAGE_ELF_LINUX */
+    uint64_t pvh_entry;            /* with has_pvh: could also be entered here, in ENTRY_PVH32 */
+    struct image_linux linux_boot; /* IMAGE_BZIMAGE, IMAGE_ELF_LINUX; of IMAGE_ARM64 the limits */
     struct image_multiboot multiboot; /* IMAGE_MULTIBOOT */
 };
 

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "load/file.h"
@@ -31,32 +30,6 @@ static int place(const char *name, const struct load_ram *ram, uint64_t low, uin
                      short_name(name), (size + 1023) / 1024, low, high);
 }
 
-static int read_all(int fd, const char *name, uint8_t *to, uint64_t size, struct load_error *err)
-{
-    uint64_t done = 0;
-
-    while (done < size) {
-        ssize_t n = read(fd, to + done, size - done);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            int r = -errno;
-
-            return load_fail(err, r, "cannot load initrd '%s': %s", short_name(name), strerror(-r));
-        }
-        if (n == 0) {
-            return load_fail(err, -EIO,
-                             "cannot load initrd '%s': it shrank to %" PRIu64
-                             " bytes while it was read; try again",
-                             short_name(name), done);
-        }
-        done += (uint64_t)n;
-    }
-    return 0;
-}
-
 int initrd_load(const char *name, const struct load_ram *ram, uint64_t low, uint64_t high,
                 uint64_t *ret_gpa, uint64_t *ret_size, struct load_error *err)
 {
@@ -71,7 +44,7 @@ int initrd_load(const char *name, const struct load_ram *ram, uint64_t low, uint
     }
     r = place(name, ram, low, high, size, &gpa, err);
     if (r == 0) {
-        r = read_all(fd, name, load_ram_at(ram, gpa), size, err);
+        r = regular_file_read("initrd", fd, name, load_ram_at(ram, gpa), size, err);
     }
     close(fd);
     if (r < 0) {

@@ -1,10 +1,8 @@
 /* The PC: which devices stand where, and how its guest is started. */
-#include "machine/pc.h"
+#include "machine/machine.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <time.h>
 
 #include <hostvm/chipset.h>
 #include <hostvm/vm.h>
@@ -12,14 +10,21 @@
 #include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_ram.h>
 
+#include "dev/mc146818.h"
+#include "dev/uart16550.h"
 #include "machine/acpi.h"
 #include "machine/boot_state.h"
 #include "machine/bootparams.h"
 #include "machine/entry.h"
 #include "machine/layout_pc.h"
+#include "machine/memmap.h"
 
-/* The signal that interrupts the guest: the command has no other use for it. */
-#define KICK_SIGNAL SIGUSR1
+struct machine_chips {
+    struct memmap memmap;
+    struct uart16550 com1;
+    struct mc146818 clock;
+    struct power power;
+};
 
 /* What guests find through ACPI. Everything else is found by asking its ports. */
 static const struct acpi_device acpi_devices[] = {
@@ -39,21 +44,36 @@ static const struct acpi_device acpi_devices[] = {
 
 static void set_com1_irq(void *cookie, int level)
 {
-    struct pc *pc = cookie;
+    struct machine *pc = cookie;
 
     (void)hostvm_irq_line(
         &pc->vm, PC_IRQ_COM1,
         level); /* logged; the guest loses an interrupt, nothing more can be done */
 }
 
-static int64_t host_time(void *cookie)
+static size_t receive(void *chip, const uint8_t *bytes, size_t nr_bytes)
 {
-    (void)cookie;
-    return (int64_t)time(NULL);
+    return uart16550_receive(chip, bytes, nr_bytes);
 }
 
-static int add_devices(struct pc *pc, const struct pc_config *config)
+static int add_serial_port(struct machine *pc, struct console *console)
 {
+    struct uart16550 *uart = &pc->chips->com1;
+
+    uart->irq = (struct irq_line){set_com1_irq, pc};
+    uart->transmit = serial_transmit;
+    uart->drained = serial_drained;
+    uart->cookie = &pc->serial;
+    uart16550_reset(uart);
+    if (uart16550_attach(uart, &pc->vm, PC_PORT_COM1) != 0) {
+        return -1;
+    }
+    return serial_attach(&pc->serial, &pc->vm, console, (struct serial_port){receive, uart});
+}
+
+static int add_devices(struct machine *pc, const struct machine_config *config)
+{
+    struct machine_chips *chips = pc->chips;
     const struct power_ports power_ports = {
         .sleep = PC_PORT_SLEEP,
         .reset = PC_PORT_RESET,
@@ -62,22 +82,22 @@ static int add_devices(struct pc *pc, const struct pc_config *config)
         .debug_exit = config->has_debug_exit ? PC_PORT_DEBUG_EXIT : 0,
     };
 
-    pc->clock.now = host_time;
-    mc146818_reset(&pc->clock, pc->ram.size);
-    pc->power.event = config->power_event;
-    pc->power.cookie = config->cookie;
-    if (serial_attach(&pc->com1, &pc->vm, config->console, (struct irq_line){set_com1_irq, pc},
-                      PC_PORT_COM1) != 0 ||
-        mc146818_attach(&pc->clock, &pc->vm, PC_PORT_CMOS) != 0) {
+    chips->clock.now = machine_host_time;
+    mc146818_reset(&chips->clock, pc->ram.size);
+    chips->power.event = config->power_event;
+    chips->power.cookie = config->cookie;
+    if (add_serial_port(pc, config->console) != 0 ||
+        mc146818_attach(&chips->clock, &pc->vm, PC_PORT_CMOS) != 0) {
         return -1;
     }
-    return power_attach(&pc->power, &pc->vm, &power_ports);
+    return power_attach(&chips->power, &pc->vm, &power_ports);
 }
 
-/* --- RAM and processors --- */
+/* --- RAM --- */
 
-static int add_ram(struct pc *pc, uint64_t size)
+static int add_ram(struct machine *pc)
 {
+    uint64_t size = pc->ram_size;
     uint64_t low = size < PC_LOW_RAM_END ? size : PC_LOW_RAM_END;
 
     if (vm_ram_register_at(&pc->vm, 0, low, false) != 0 ||
@@ -85,74 +105,50 @@ static int add_ram(struct pc *pc, uint64_t size)
         return -1;
     }
     pc->ram = (struct load_ram){hostvm_vm_pointer(&pc->vm, 0, low), 0, low, true};
-    memmap_init(&pc->memmap, size);
-    return 0;
-}
-
-static int add_other_cpus(struct pc *pc)
-{
-    for (unsigned i = 1; i < pc->nr_cpus; i++) {
-        vm_vcpu_t *vcpu = vm_create_vcpu(&pc->vm, 0);
-
-        if (vcpu == NULL || hostvm_vcpu_wait_for_startup(vcpu) != 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int start_cpus(struct pc *pc)
-{
-    for (unsigned i = 0; i < pc->vm.num_vcpus; i++) {
-        if (vcpu_start(pc->vm.vcpus[i]) != 0) {
-            return -1;
-        }
-    }
+    memmap_init(&pc->chips->memmap, size);
     return 0;
 }
 
 /* --- the machine --- */
 
-int pc_create(struct pc *pc, const struct pc_config *config)
+enum image_machine machine_image_kind(void)
 {
-    /* A guest's first state is ours to choose: in 32-bit mode no initial page tables take guest
-     * memory. */
-    const hostvm_env_config_t env = {
-        .guest32 = true, .kick_signal = KICK_SIGNAL, .creates_vm_in_background = true};
+    return IMAGE_FOR_X86;
+}
 
-    *pc =
-        (struct pc){.nr_cpus = config->nr_cpus, .ram_size = config->ram_size, .com1.timer_fd = -1};
-    if (hostvm_env_create(&pc->env, &env) != 0) {
+const char *machine_refuses(bool wants_acpi, bool wants_dtb)
+{
+    (void)wants_acpi;
+    return wants_dtb ? "a PC has no device tree: --dtb and --dump-dtb are for arm64 machines"
+                     : NULL;
+}
+
+int machine_create(struct machine *pc, const struct machine_config *config)
+{
+    if (machine_open(pc, config, sizeof(*pc->chips)) != 0) {
         return -1;
     }
-    if (vm_init(&pc->vm, &pc->env.vka, &pc->env.simple, pc->env.vspace, &pc->env.io_ops,
-                pc->env.endpoint, "guest") != 0) {
-        return -1;
-    }
-    if (hostvm_vm_set_cpu_model(&pc->vm, HOSTVM_CPU_HOST) != 0 ||
-        add_ram(pc, config->ram_size) != 0) {
+    if (hostvm_vm_set_cpu_model(&pc->vm, HOSTVM_CPU_HOST) != 0 || add_ram(pc) != 0) {
         return -1;
     }
     pc->boot = vm_create_vcpu(&pc->vm, 0);
     return pc->boot == NULL ? -1 : add_devices(pc, config);
 }
 
-int pc_complete(struct pc *pc)
+int machine_complete(struct machine *pc)
 {
     if (vm_create_default_irq_controller(&pc->vm) != 0 || hostvm_vm_create_pit(&pc->vm) != 0) {
         return -1;
     }
-    return add_other_cpus(pc);
+    return machine_add_other_cpus(pc);
 }
 
-void pc_destroy(struct pc *pc)
+void machine_destroy(struct machine *pc)
 {
-    serial_detach(&pc->com1);
-    (void)hostvm_vm_destroy(&pc->vm); /* not in a callback, and not running: cannot fail */
-    hostvm_env_destroy(&pc->env);
+    machine_close(pc);
 }
 
-size_t pc_acpi_tables(unsigned nr_cpus, uint8_t *buffer, size_t size)
+static size_t write_acpi_tables(unsigned nr_cpus, uint8_t *buffer, size_t size)
 {
     const struct acpi_config config = {
         .nr_cpus = nr_cpus,
@@ -178,11 +174,11 @@ static int check_room(const struct image *image, struct load_error *err)
     return 0;
 }
 
-static int tell_linux(struct pc *pc, const struct pc_guest *guest, struct load_error *err)
+static int tell_linux(struct machine *pc, const struct machine_guest *guest, struct load_error *err)
 {
     const struct bootparams params = {
         .image = guest->image,
-        .memmap = &pc->memmap,
+        .memmap = &pc->chips->memmap,
         .cmdline = guest->cmdline,
         .initrd = guest->nr_modules > 0 ? guest->modules[0].gpa : 0,
         .initrd_size = guest->nr_modules > 0 ? guest->modules[0].size : 0,
@@ -192,13 +188,13 @@ static int tell_linux(struct pc *pc, const struct pc_guest *guest, struct load_e
     return bootparams_write(&pc->ram, &params, err);
 }
 
-static int tell(struct pc *pc, const struct pc_guest *guest, struct entry_state *state,
+static int tell(struct machine *pc, const struct machine_guest *guest, struct entry_state *state,
                 struct load_error *err)
 {
     const struct boot_info info = {
         .cmdline = guest->cmdline,
-        .memmap = pc->memmap.entries,
-        .nr_memmap = pc->memmap.nr_entries,
+        .memmap = pc->chips->memmap.entries,
+        .nr_memmap = pc->chips->memmap.nr_entries,
         .modules = guest->modules,
         .nr_modules = guest->nr_modules,
         .rsdp = PC_ACPI,
@@ -225,7 +221,7 @@ static int tell(struct pc *pc, const struct pc_guest *guest, struct entry_state 
     return 0;
 }
 
-int pc_start(struct pc *pc, const struct pc_guest *guest, struct load_error *err)
+int machine_start(struct machine *pc, const struct machine_guest *guest, struct load_error *err)
 {
     struct entry_state state = {
         .mode = guest->image->mode,
@@ -247,10 +243,46 @@ int pc_start(struct pc *pc, const struct pc_guest *guest, struct load_error *err
     if (state.mode != ENTRY_REAL16) {
         state.gdt_limit = boot_gdt_write(&pc->ram, state.mode == ENTRY_LONG64);
     }
-    if (pc_acpi_tables(pc->nr_cpus, load_ram_at(&pc->ram, PC_ACPI), PC_ACPI_END - PC_ACPI) == 0) {
+    if (write_acpi_tables(pc->nr_cpus, load_ram_at(&pc->ram, PC_ACPI), PC_ACPI_END - PC_ACPI) ==
+        0) {
         return load_fail(err, -ENOSPC, "the ACPI tables do not fit their place");
     }
     boot_reset_vector_write(&pc->ram);
     entry_set(pc->boot, &state);
-    return start_cpus(pc) == 0 ? 0 : -EIO;
+    return machine_start_cpus(pc) == 0 ? 0 : -EIO;
+}
+
+/* Modules lie above the kernel, as high as it looks for them. */
+int machine_module_room(const struct machine *pc, const struct image *image, uint64_t *ret_low,
+                        uint64_t *ret_high, struct load_error *err)
+{
+    uint64_t end = pc->ram.base + pc->ram.size;
+    uint64_t max = image->linux_boot.initrd_max;
+
+    (void)err;
+    *ret_low = image->high;
+    *ret_high = max != 0 && max < end ? max + 1 : end;
+    return 0;
+}
+
+/* --- dumps --- */
+
+int machine_dump_acpi(unsigned nr_cpus, const char *directory, struct load_error *err)
+{
+    uint8_t tables[PC_ACPI_END - PC_ACPI];
+    size_t size = write_acpi_tables(nr_cpus, tables, sizeof(tables));
+    int r = acpi_dump(tables, size, directory);
+
+    return r == 0 ? 0
+                  : load_fail(err, r, "cannot write ACPI tables to '%s': %s", short_name(directory),
+                              strerror(-r));
+}
+
+int machine_dump_dtb(struct machine *pc, const struct machine_guest *guest, const char *name,
+                     struct load_error *err)
+{
+    (void)pc;
+    (void)guest;
+    (void)name;
+    return load_fail(err, -ENOTSUP, "%s", machine_refuses(false, true));
 }

@@ -1,0 +1,79 @@
+/* What all machines have in common: the VM, its processors, the time. */
+#include "machine/machine.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <hostvm/chipset.h>
+#include <hostvm/vm.h>
+#include <sel4vm/boot.h>
+
+/* The signal that interrupts the guest: the command has no other use for it. */
+#define KICK_SIGNAL SIGUSR1
+
+int machine_open(struct machine *machine, const struct machine_config *config, size_t chips_size)
+{
+    /* A guest's first state is ours to choose: in 32-bit mode no initial page tables take guest
+     * memory. */
+    const hostvm_env_config_t env = {
+        .guest32 = true, .kick_signal = KICK_SIGNAL, .creates_vm_in_background = true};
+
+    *machine = (struct machine){.nr_cpus = config->nr_cpus,
+                                .ram_size = config->ram_size,
+                                .dtb = config->dtb,
+                                .serial.timer_fd = -1};
+    if (hostvm_env_create(&machine->env, &env) != 0) {
+        return -1;
+    }
+    if (vm_init(&machine->vm, &machine->env.vka, &machine->env.simple, machine->env.vspace,
+                &machine->env.io_ops, machine->env.endpoint, "guest") != 0) {
+        return -1;
+    }
+    machine->chips = calloc(1, chips_size);
+    if (machine->chips == NULL) {
+        (void)fprintf(stderr, "hostvm: no memory for devices: %s\n", strerror(ENOMEM));
+        return -1;
+    }
+    return 0;
+}
+
+void machine_close(struct machine *machine)
+{
+    serial_detach(&machine->serial);
+    (void)hostvm_vm_destroy(&machine->vm); /* not in a callback, and not running: cannot fail */
+    hostvm_env_destroy(&machine->env);
+    free(machine->chips);
+    machine->chips = NULL;
+}
+
+int machine_add_other_cpus(struct machine *machine)
+{
+    for (unsigned i = 1; i < machine->nr_cpus; i++) {
+        vm_vcpu_t *vcpu = vm_create_vcpu(&machine->vm, 0);
+
+        if (vcpu == NULL || hostvm_vcpu_wait_for_startup(vcpu) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int machine_start_cpus(struct machine *machine)
+{
+    for (unsigned i = 0; i < machine->vm.num_vcpus; i++) {
+        if (vcpu_start(machine->vm.vcpus[i]) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int64_t machine_host_time(void *cookie)
+{
+    (void)cookie;
+    return (int64_t)time(NULL);
+}
