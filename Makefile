@@ -218,7 +218,7 @@ coverage-run: test-programs guests
 check: $(B)/libhostvm.a $(B)/libhostvm.so ## style, layers, exports
 	$(Q)scripts/check-layers
 	$(Q)scripts/check-style
-	$(Q)NM=$(NM) scripts/check-exports $(B)
+	$(Q)CC=$(CC) NM=$(NM) scripts/check-exports $(B)
 
 # --- use ---
 
