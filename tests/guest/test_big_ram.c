@@ -202,19 +202,17 @@ static void test_many_small_registrations_need_few_slots(void **state)
     assert_non_null(hostvm_vm_pointer(&t->vm, 0, NR * PAGE));
 }
 
-GUEST_CODE(store_high, "movl $0x12345678, 0x200010\n"
-                       "mov 0x200010, %ebx\n" GUEST_EXIT);
+GUEST_CODE(store_high, GUEST_STORE(0x200010, 0x12345678) GUEST_LOAD_B(0x200010) GUEST_EXIT);
 
 static void test_a_guest_uses_ram_above_4_gib(void **state)
 {
-    enum { DIRECTORY_GPA = 0x10002000 };
     struct testvm *t = *state;
 
     testvm_boot(t, &store_high);
     assert_int_equal(vm_ram_register_at(&t->vm, 4 * GIB, 16 * GIB, false), 0);
-    ((uint64_t *)testvm_pointer(t, DIRECTORY_GPA, PAGE))[DEVICE_GPA >> 21] = 16 * GIB | 0x87;
+    testvm_map_device_at(t, 16 * GIB);
     testvm_run_to_exit(t);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 0x12345678);
+    assert_int_equal(testvm_reg(t, REG_B), 0x12345678);
     assert_int_equal(*(uint32_t *)testvm_pointer(t, 16 * GIB + 0x10, 4), 0x12345678);
 }
 

@@ -69,24 +69,37 @@ static int claim(struct space *space, const struct gic_layout *layout,
     return r;
 }
 
-static int place(int fd, const struct gic_layout *layout)
+/* KVM takes each of these once, and never takes the device away again: what failed is tried again
+ * from there on. */
+static int place(struct arch_vm *arch, const struct gic_layout *layout)
 {
-    const uint32_t nr_irqs = ARCH_NR_IRQS;
-    int r = kvm_device_set(fd, KVM_DEV_ARM_VGIC_GRP_ADDR, layout->distributor_attr,
-                           &layout->distributor.start, "place the interrupt distributor");
+    static const uint32_t nr_irqs = ARCH_NR_IRQS;
+    const struct {
+        uint32_t group;
+        uint64_t attr;
+        const void *value;
+        const char *what;
+    } steps[] = {
+        {KVM_DEV_ARM_VGIC_GRP_ADDR, layout->distributor_attr, &layout->distributor.start,
+         "place the interrupt distributor"},
+        {KVM_DEV_ARM_VGIC_GRP_ADDR, layout->cpus_attr, &layout->cpus.start,
+         "place the processors' interrupt interfaces"},
+        {KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, &nr_irqs, "set the number of interrupts"},
+    };
 
-    if (r == 0) {
-        r = kvm_device_set(fd, KVM_DEV_ARM_VGIC_GRP_ADDR, layout->cpus_attr, &layout->cpus.start,
-                           "place the processors' interrupt interfaces");
+    while (arch->nr_gic_steps < sizeof(steps) / sizeof(steps[0])) {
+        unsigned i = arch->nr_gic_steps;
+        int r = kvm_device_set(arch->gic_fd, steps[i].group, steps[i].attr, steps[i].value,
+                               steps[i].what);
+
+        if (r < 0) {
+            return r;
+        }
+        arch->nr_gic_steps++;
     }
-    if (r == 0) {
-        r = kvm_device_set(fd, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, &nr_irqs,
-                           "set the number of interrupts");
-    }
-    return r;
+    return 0;
 }
 
-/* KVM never takes the device away again: what failed behind its creation is tried again with it. */
 static int create(struct hosted_vm *hosted, int version)
 {
     int r = 0;
@@ -98,7 +111,7 @@ static int create(struct hosted_vm *hosted, int version)
         return r;
     }
     hosted->arch.gic_version = version;
-    return place(hosted->arch.gic_fd, &layouts[version]);
+    return place(&hosted->arch, &layouts[version]);
 }
 
 int arch_irq_controller_create(vm_t *vm)
@@ -111,7 +124,10 @@ int arch_irq_controller_create(vm_t *vm)
     if (r < 0) {
         return r;
     }
-    version = kvm_vm_has_device(&hosted->kvm, KVM_DEV_TYPE_ARM_VGIC_V3) ? 3 : 2;
+    version = hosted->arch.gic_version;
+    if (version == 0) {
+        version = kvm_vm_has_device(&hosted->kvm, KVM_DEV_TYPE_ARM_VGIC_V3) ? 3 : 2;
+    }
     r = claim(hosted->space, &layouts[version], claims);
     if (r < 0) {
         return r;
