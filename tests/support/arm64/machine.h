@@ -17,6 +17,9 @@ typedef unsigned testvm_reg_t;
 #define REG_B CONTEXT_REG(x1)
 #define REG_C CONTEXT_REG(x2)
 
+/* The first vcpu brings no memory along. */
+enum { NR_VCPU_SLOTS = 0 };
+
 /* Images to boot may lie anywhere. */
 enum { BOOTS_FROM_LOW_RAM = 0 };
 

@@ -13,6 +13,9 @@ typedef vcpu_context_reg_t testvm_reg_t;
 #define REG_B VCPU_CONTEXT_EBX
 #define REG_C VCPU_CONTEXT_ECX
 
+/* The memory that the first vcpu brings along: its page tables. */
+enum { NR_VCPU_SLOTS = 1 };
+
 /* Images for boot protocols of 32-bit times have to lie below 4 GiB. */
 enum { BOOTS_FROM_LOW_RAM = 1 };
 
