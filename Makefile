@@ -69,7 +69,22 @@ GUEST_TESTS := $(patsubst tests/%.c,%,$(wildcard tests/guest/test_*.c))
 EXAMPLES := $(patsubst tests/%.c,%,$(wildcard tests/examples/*.c))
 EXAMPLES_CXX := $(patsubst tests/%.cpp,%_cpp,$(wildcard tests/examples/*.cpp))
 BENCHES := $(patsubst tests/%.c,%,$(wildcard tests/bench/*.c))
-SUPPORT_SRC := $(wildcard tests/support/*.c)
+SUPPORT_SRC := $(wildcard tests/support/*.c tests/support/$(ARCH)/*.c)
+
+# About what one architecture alone has, or with guests in its instructions; the rest is for all.
+GUEST_TESTS_x86_64 := $(addprefix guest/test_,chipset events failures faults guest_window interrupts notifications \
+    page_tables plat_patterns ports registers steps stress vmcall vmcall_routes)
+GUEST_TESTS_arm64 := $(addprefix guest/test_arm64_,gic vcpu)
+GUEST_TESTS := $(filter-out $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_TESTS_$(arch))),$(GUEST_TESTS))
+
+# The command is x86's alone so far, and with it the tests of its rooms and the guests it boots.
+HAS_COMMAND := $(filter x86_64,$(ARCH))
+ifeq ($(HAS_COMMAND),)
+VMM_SRC :=
+UNIT_TESTS := $(filter-out $(addprefix unit/test_,console dev_% load_% machine_%),$(UNIT_TESTS))
+EXAMPLES :=
+EXAMPLES_CXX :=
+endif
 
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
 VMM_OBJ := $(VMM_SRC:%.c=$(B)/%.o)
@@ -85,7 +100,7 @@ VMM_LIBS = $(shell $(PKG_CONFIG) --libs $(VMM_PKGS))
 VMM_STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs $(VMM_PKGS))
 
 .PHONY: all
-all: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm guests links ## library, command and guests (the default); installs nothing
+all: $(B)/libhostvm.a $(B)/libhostvm.so $(if $(HAS_COMMAND),$(B)/hostvm guests) links ## library, command and guests (the default); installs nothing
 
 # --- objects; rebuilt when the flags change ---
 
@@ -97,7 +112,7 @@ FORCE:
 
 $(B)/lib/%.o: CPPFLAGS_ROOM = -Ilib -Ilib/arch -Ilib/arch/$(ARCH)
 $(B)/vmm/%.o: CPPFLAGS_ROOM = -Ivmm
-$(B)/tests/%.o: CPPFLAGS_ROOM = -Itests -Iguests -DGUESTS_DIR='"$(BUILD)/$(ARCH)-plain/guests"'
+$(B)/tests/%.o: CPPFLAGS_ROOM = -Itests -Itests/support/$(ARCH) -Iguests -DGUESTS_DIR='"$(BUILD)/$(ARCH)-plain/guests"'
 $(B)/tests/unit/%.o: CPPFLAGS_ROOM += -Ilib -Ilib/arch -Ilib/arch/$(ARCH) -Ivmm
 
 $(B)/%.o: %.c $(B)/flags
@@ -161,19 +176,20 @@ $(GUEST_BUILD)/init: guests/linux/init.c
 guests: $(GUESTS) $(GUEST_BUILD)/init ## the test guests
 
 .PHONY: links
-links: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm
+links: $(B)/libhostvm.a $(B)/libhostvm.so $(if $(HAS_COMMAND),$(B)/hostvm)
 ifeq ($(ARCH)-$(VARIANT),$(HOST_ARCH)-plain)
-	$(Q)for f in libhostvm.a libhostvm.so hostvm; do ln -sfn $(ARCH)-plain/$$f $(BUILD)/$$f; done
-	$(Q)ln -sfn $(ARCH)-plain/guests $(BUILD)/guests
+	$(Q)for f in libhostvm.a libhostvm.so $(if $(HAS_COMMAND),hostvm); do ln -sfn $(ARCH)-plain/$$f $(BUILD)/$$f; done
+	$(if $(HAS_COMMAND),$(Q)ln -sfn $(ARCH)-plain/guests $(BUILD)/guests)
 endif
 
 # --- tests: each a program; memory, descriptors and ioctls can be made to fail in all of them ---
 
 WRAP := @tests/support/inject.flags
-TEST_LIBS = $(LIB_LIBS) $(shell $(PKG_CONFIG) --libs cmocka) $(VMM_LIBS)
+TEST_ARCHIVES := $(if $(HAS_COMMAND),$(B)/libvmm.a) $(B)/libhostvm.a
+TEST_LIBS = $(LIB_LIBS) $(shell $(PKG_CONFIG) --libs cmocka) $(if $(HAS_COMMAND),$(VMM_LIBS))
 
-$(B)/tests/unit/test_% $(B)/tests/guest/test_%: $(SUPPORT_OBJ) $(B)/libvmm.a $(B)/libhostvm.a
-$(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%): %: %.o $(SUPPORT_OBJ) $(B)/libvmm.a $(B)/libhostvm.a
+$(B)/tests/unit/test_% $(B)/tests/guest/test_%: $(SUPPORT_OBJ) $(TEST_ARCHIVES)
+$(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%): %: %.o $(SUPPORT_OBJ) $(TEST_ARCHIVES)
 	$(call say,LD)
 	$(Q)$(CC) -o $@ $^ $(WRAP) $(LDFLAGS_ALL) $(TEST_LIBS)
 
@@ -205,7 +221,7 @@ unit: test-programs guests ## run the unit tests and those on this machine's KVM
 
 .PHONY: test
 test: ## install what is missing and run all tests: without KVM, on this machine's KVM, with sanitizers, and in the box
-	$(Q)scripts/deps test
+	$(Q)scripts/deps test $(if $(filter x86_64,$(HOST_ARCH)),arm64)
 	$(Q)$(MAKE) --no-print-directory all test-programs
 	$(Q)$(MAKE) --no-print-directory SAN=address,undefined all test-programs
 	$(Q)$(MAKE) --no-print-directory SAN=thread thread-programs
@@ -226,7 +242,7 @@ coverage-run: test-programs guests
 check: $(B)/libhostvm.a $(B)/libhostvm.so ## style, layers, exports
 	$(Q)scripts/check-layers
 	$(Q)scripts/check-style
-	$(Q)NM=$(NM) scripts/check-exports $(B)
+	$(Q)CC=$(CC) NM=$(NM) scripts/check-exports $(B)
 
 # --- use ---
 

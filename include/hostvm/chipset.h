@@ -1,5 +1,5 @@
-/* What a PC-like machine needs of the kernel beyond libsel4vm: the CPU model, timer chip, every
- * interrupt line. */
+/* What a machine needs of the kernel beyond libsel4vm: the CPU model, how its other processors
+ * begin, a PC's timer chip, an Arm machine's interrupt controller, every interrupt line. */
 #pragma once
 
 #include <sel4vm/guest_vm.h>
@@ -26,9 +26,9 @@ typedef enum hostvm_cpu_model {
 int hostvm_vm_set_cpu_model(vm_t *vm, hostvm_cpu_model_t model);
 
 /**
- * Has a vcpu wait for the guest's start-up interrupt (INIT, SIPI) instead of running from its own
- * registers once it is started: how a PC's other processors begin. After
- * vm_create_default_irq_controller, before vcpu_start. x86 only.
+ * Has a vcpu wait, once it is started, until the guest starts it, instead of running from its own
+ * registers: how the other processors of a machine begin. x86: by the start-up interrupt (INIT,
+ * SIPI). Arm: by PSCI's CPU_ON. After vm_create_default_irq_controller, before vcpu_start.
  *
  * @return 0; -1 when vcpu is NULL, the boot vcpu, started already, or there is no interrupt
  * controller
@@ -44,9 +44,26 @@ int hostvm_vcpu_wait_for_startup(vm_vcpu_t *vcpu);
  */
 int hostvm_vm_create_pit(vm_t *vm);
 
+/*
+ * Where vm_create_default_irq_controller places an Arm VM's interrupt controller: the distributor;
+ * version 2's interface of the processor; version 3's redistributors, one behind the other, one per
+ * vcpu that a VM can have.
+ */
+#define HOSTVM_GIC_DISTRIBUTOR        0x08000000
+#define HOSTVM_GIC_CPU_INTERFACE      0x08010000
+#define HOSTVM_GIC_CPU_INTERFACE_SIZE 0x2000
+#define HOSTVM_GIC_REDISTRIBUTORS     0x080a0000
+#define HOSTVM_GIC_REDISTRIBUTOR_SIZE 0x20000
+
+/**
+ * The version of an Arm VM's interrupt controller: 3, or 2 where the host's KVM has no other. 0: it
+ * has none, vm is NULL, or the architecture is another.
+ */
+int hostvm_vm_gic_version(vm_t *vm);
+
 /**
  * Sets the level of any input line of the interrupt controllers: x86 0-15 on the 8259 pair and
- * IOAPIC alike, 16-23 on the IOAPIC alone. From any thread.
+ * IOAPIC alike, 16-23 on the IOAPIC alone; Arm 32-255, the shared interrupts. From any thread.
  *
  * @return 0 also when the guest has the line masked; -1 when vm is NULL, there is no interrupt
  * controller or no such line

@@ -88,6 +88,7 @@ struct irq_ack {
     void *cookie;
     int resample_fd; /* readable after each acknowledgement; -1: not tied yet */
     int trigger_fd;  /* the other half of KVM's interface, never signalled */
+    bool is_registered;
 };
 
 struct event;
@@ -185,6 +186,12 @@ static inline bool vcpu_is_usable(const vm_vcpu_t *vcpu)
     return vcpu != NULL && vcpu->hosted != NULL;
 }
 
+/* The guest's number of the processor, which is KVM's of the vcpu. */
+static inline unsigned vcpu_cpu_number(const vm_vcpu_t *vcpu)
+{
+    return vcpu->target_cpu >= 0 ? (unsigned)vcpu->target_cpu : vcpu->vcpu_id;
+}
+
 static inline void vm_enter(vm_t *vm)
 {
     (void)pthread_mutex_lock(&vm->hosted->lock); /* cannot fail: recursive, initialised */
@@ -232,8 +239,19 @@ int arch_fault_ignore_read(
     vm_vcpu_t *vcpu); /* completes a read without effect on the general registers */
 
 int arch_irq_controller_create(vm_t *vm);
+bool arch_irq_controller_is_ready(const vm_t *vm); /* lines may be tied to descriptors */
 bool arch_irq_is_acknowledged(unsigned irq); /* false: what KVM signals for it is not the guest's */
 int arch_irq_check(const vm_t *vm, int irq); /* 0: a line that acknowledgements may be asked for */
+unsigned arch_irq_gsi(unsigned irq);         /* its number where lines are tied to descriptors */
+
+/* Without the VM lock, too; there is a controller. A line as arch_irq_check has it; *ret_status as
+ * kvm_irq_line. */
+int arch_irq_inject(vm_vcpu_t *vcpu, unsigned irq);
+int arch_irq_set_level(vm_vcpu_t *vcpu, unsigned irq, int level, int *ret_status);
+int arch_irq_acknowledged(vm_t *vm, unsigned irq); /* its callback has been called */
+
+/* One of the controllers' input lines, ARCH_FIRST_LINE to ARCH_NR_LINES - 1. */
+int arch_line_set_level(vm_t *vm, unsigned line, int level);
 
 bool arch_can_boot_from(struct range ram); /* boot images may be loaded there */
 bool arch_is_notification_failure(

@@ -72,6 +72,7 @@ struct kvm_vcpu {
 int kvm_host_open(struct kvm_host *host);
 void kvm_host_close(struct kvm_host *host);
 const char *kvm_host_help(int err); /* what would help against an error of kvm_host_open */
+unsigned long kvm_host_vm_type(const struct kvm_host *host); /* what KVM_CREATE_VM is asked for */
 
 /* vm.c */
 int kvm_vm_open(struct kvm_vm *vm, struct kvm_host *host);
@@ -106,13 +107,13 @@ void kvm_vcpu_close(struct kvm_vcpu *vcpu);
 int kvm_vcpu_set_signal_mask(struct kvm_vcpu *vcpu,
                              const sigset_t *mask); /* in force while the guest runs */
 int kvm_vcpu_run(struct kvm_vcpu *vcpu);            /* -EINTR: kicked; records no reason for that */
-int kvm_vcpu_get_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs);
-int kvm_vcpu_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs);
 int kvm_vcpu_get_mp_state(struct kvm_vcpu *vcpu, uint32_t *ret_state);
 int kvm_vcpu_set_mp_state(struct kvm_vcpu *vcpu, uint32_t state);
 
 #if defined(__x86_64__)
 /* x86_64.c */
+int kvm_vcpu_get_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs);
+int kvm_vcpu_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs);
 int kvm_vm_set_tss_addr(struct kvm_vm *vm, uint64_t gpa);
 int kvm_vm_set_identity_map_addr(struct kvm_vm *vm, uint64_t gpa);
 int kvm_host_supported_cpuid(struct kvm_host *host,
@@ -132,6 +133,18 @@ int kvm_vm_intercept_hypercalls(struct kvm_vm *vm, bool *ret_is_on);
 /* the hypercall with this number exits from now on, as KVM_EXIT_HYPERCALL, if KVM has such an exit
  * for it */
 int kvm_vm_pass_hypercall(struct kvm_vm *vm, uint32_t nr);
+#elif defined(__aarch64__)
+/* arm64.c */
+int kvm_vcpu_reset(struct kvm_vcpu *vcpu); /* before all else: this host's processor, with PSCI */
+int kvm_vcpu_get_reg(struct kvm_vcpu *vcpu, uint64_t reg, uint64_t *ret_value); /* of 64 bits */
+int kvm_vcpu_set_reg(struct kvm_vcpu *vcpu, uint64_t reg, uint64_t value);
+bool kvm_vm_has_device(struct kvm_vm *vm, uint32_t type);
+int kvm_device_create(struct kvm_vm *vm, uint32_t type, int *ret_fd);
+/* value: what the attribute takes; what: for the reason, "place the distributor" */
+int kvm_device_set(int fd, uint32_t group, uint64_t attr, const void *value, const char *what);
+/* *ret_is_on: whether calls with function numbers from first on exit as KVM_EXIT_HYPERCALL; false
+ * where this KVM cannot */
+int kvm_vm_forward_calls(struct kvm_vm *vm, uint32_t first, uint32_t nr, bool *ret_is_on);
 #endif
 
 #endif

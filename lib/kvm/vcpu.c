@@ -1,4 +1,4 @@
-/* KVM's vcpus: creation, entry into the guest, registers common to all architectures. */
+/* KVM's vcpus: creation, entry into the guest, whether they run. */
 #include "kvm/kvm.h"
 
 #include <errno.h>
@@ -78,24 +78,6 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu)
     }
     vcpu->run->kvm_valid_regs = 0; /* the page may be without them */
     return fail(r, "cannot run vcpu %u: %s", vcpu->id, strerror(-r));
-}
-
-int kvm_vcpu_get_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs)
-{
-    if (ioctl(vcpu->fd, KVM_GET_REGS, regs) < 0) {
-        int r = -errno;
-        return fail(r, "cannot read the registers of vcpu %u: %s", vcpu->id, strerror(-r));
-    }
-    return 0;
-}
-
-int kvm_vcpu_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs)
-{
-    if (ioctl(vcpu->fd, KVM_SET_REGS, regs) < 0) {
-        int r = -errno;
-        return fail(r, "cannot write the registers of vcpu %u: %s", vcpu->id, strerror(-r));
-    }
-    return 0;
 }
 
 int kvm_vcpu_get_mp_state(struct kvm_vcpu *vcpu, uint32_t *ret_state)

@@ -16,7 +16,7 @@ static int create(const struct kvm_host *host)
     int fd;
 
     do {
-        fd = ioctl(host->fd, KVM_CREATE_VM, 0);
+        fd = ioctl(host->fd, KVM_CREATE_VM, kvm_host_vm_type(host));
     } while (fd < 0 && errno == EINTR);
     return fd < 0 ? -errno : fd;
 }
@@ -56,9 +56,8 @@ static bool has_processor_to_spare(void)
 void kvm_vm_open_begin(struct kvm_vm *vm, struct kvm_host *host)
 {
     *vm = (struct kvm_vm){.host = host, .fd = -1};
-    vm->is_opening =
-        has_processor_to_spare() &&
-        thread_start(&vm->opener, THREAD_STACK_OURS, create_in_thread, host) == 0;
+    vm->is_opening = has_processor_to_spare() &&
+                     thread_start(&vm->opener, THREAD_STACK_OURS, create_in_thread, host) == 0;
 }
 
 static int join_opener(struct kvm_vm *vm)

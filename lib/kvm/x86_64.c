@@ -18,6 +18,12 @@ static int vcpu_ioctl(struct kvm_vcpu *vcpu, unsigned long request, const void *
     return 0;
 }
 
+unsigned long kvm_host_vm_type(const struct kvm_host *host)
+{
+    (void)host;
+    return 0;
+}
+
 int kvm_vm_set_tss_addr(struct kvm_vm *vm, uint64_t gpa)
 {
     if (ioctl(vm->fd, KVM_SET_TSS_ADDR, (unsigned long)gpa) < 0) {
@@ -61,6 +67,16 @@ int kvm_host_supported_cpuid(struct kvm_host *host, struct kvm_cpuid2 **ret_cpui
 int kvm_vcpu_set_cpuid(struct kvm_vcpu *vcpu, const struct kvm_cpuid2 *cpuid)
 {
     return vcpu_ioctl(vcpu, KVM_SET_CPUID2, cpuid, "set the processor features");
+}
+
+int kvm_vcpu_get_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs)
+{
+    return vcpu_ioctl(vcpu, KVM_GET_REGS, regs, "read the registers");
+}
+
+int kvm_vcpu_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs)
+{
+    return vcpu_ioctl(vcpu, KVM_SET_REGS, regs, "write the registers");
 }
 
 int kvm_vcpu_get_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs)

@@ -236,9 +236,58 @@ static enum run_verdict handle_by_arch(vm_vcpu_t *vcpu, const struct kvm_run *ru
 {
     enum run_verdict verdict = arch_handle_exit(vcpu, run);
 
+    if (verdict == RUN_UNKNOWN && run->exit_reason == KVM_EXIT_HYPERCALL) {
+        return crash(vcpu, "nobody handled the guest's call 0x%llx",
+                     (unsigned long long)run->hypercall.nr);
+    }
     if (verdict == RUN_UNKNOWN) {
         return crash(vcpu, "an exit that nobody knows, KVM's number %u", run->exit_reason);
     }
+    return verdict;
+}
+
+/* Memory that can be accessed in this way by now; a deferred mapping comes into being. */
+static bool is_memory(vm_t *vm, uint64_t addr, bool is_write, bool *ret_failed)
+{
+    struct vm_memory_reservation *reservation = memory_find(vm, addr);
+    const struct kvm_slot *slot;
+
+    if (reservation != NULL && reservation->iterator != NULL) {
+        *ret_failed = public_status(vm, memory_map_deferred(vm, reservation)) != 0;
+    }
+    slot = kvm_slots_find(&vm->hosted->kvm.slots, addr);
+    return slot != NULL && !(is_write && (slot->flags & KVM_MEM_READONLY) != 0);
+}
+
+/*
+ * Arm: an access whose width and register the processor did not tell, so that nobody can do it for
+ * the guest. Where there is memory the instruction runs again.
+ */
+static enum run_verdict handle_undecoded(vm_vcpu_t *vcpu, const struct kvm_run *run)
+{
+    enum { ISS_IS_WRITE = 1u << 6 }; /* Arm ARM, D17.2.37: WnR of a data abort */
+    struct fault *fault = &vcpu->hosted->fault;
+    bool has_failed = false;
+    enum run_verdict verdict;
+
+    *fault = (struct fault){
+        .addr = run->arm_nisv.fault_ipa,
+        .is_write = (run->arm_nisv.esr_iss & ISS_IS_WRITE) != 0,
+        .is_active = true,
+    };
+    if (is_memory(vcpu->vm, fault->addr, fault->is_write, &has_failed)) {
+        fault->is_active = false;
+        return RUN_CONTINUE;
+    }
+    verdict = has_failed ? RUN_UNKNOWN : arch_handle_exit(vcpu, run);
+    if (verdict == RUN_UNKNOWN) {
+        verdict = crash(
+            vcpu,
+            "%s at 0x%llx by an instruction that the processor does not describe (a pair of "
+            "registers, an atomic operation, a base register written back): there is no memory",
+            fault->is_write ? "write" : "read", (unsigned long long)fault->addr);
+    }
+    fault->is_active = false;
     return verdict;
 }
 
@@ -266,6 +315,8 @@ enum run_verdict dispatch_exit(vm_vcpu_t *vcpu)
         return handle_system_event(vcpu, run);
     case KVM_EXIT_INTERNAL_ERROR:
         return handle_internal_error(vcpu, run);
+    case KVM_EXIT_ARM_NISV:
+        return handle_undecoded(vcpu, run);
     case KVM_EXIT_FAIL_ENTRY:
         return crash(
             vcpu,

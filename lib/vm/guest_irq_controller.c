@@ -18,15 +18,16 @@ enum { MAX_ACKNOWLEDGED = 64 };
 static int acknowledged(vm_t *vm, int fd, void *cookie)
 {
     const struct irq_ack *ack = cookie;
+    unsigned irq = (unsigned)(ack - vm->hosted->irq_acks);
     uint64_t count;
 
     if (read(fd, &count, sizeof(count)) != sizeof(count)) {
         return 0;
     }
     for (uint64_t i = 0; i < count && i < MAX_ACKNOWLEDGED && ack->fn != NULL; i++) {
-        ack->fn(vm->vcpus[BOOT_VCPU], (int)(ack - vm->hosted->irq_acks), ack->cookie);
+        ack->fn(vm->vcpus[BOOT_VCPU], (int)irq, ack->cookie);
     }
-    return 0;
+    return public_status(vm, arch_irq_acknowledged(vm, irq));
 }
 
 static void disconnect(struct hosted_vm *hosted, struct irq_ack *ack)
@@ -58,18 +59,27 @@ static int connect_irq(struct hosted_vm *hosted, unsigned irq)
         io_close(&ack->trigger_fd);
         return r;
     }
-    r = kvm_irqfd_add(&hosted->kvm, irq, ack->trigger_fd, ack->resample_fd);
+    r = kvm_irqfd_add(&hosted->kvm, arch_irq_gsi(irq), ack->trigger_fd, ack->resample_fd);
     if (r < 0) {
         disconnect(hosted, ack);
     }
     return r;
 }
 
-/* Lines that were registered before there was a controller. */
+static bool wants_connection(const struct irq_ack *ack)
+{
+    return ack->resample_fd < 0 &&
+           (ack->fn != NULL || (ARCH_IRQS_ARE_REGISTERED && ack->is_registered));
+}
+
+/* Lines that were registered before the controller was ready for it. */
 int irq_acks_connect(struct hosted_vm *hosted)
 {
+    if (!arch_irq_controller_is_ready(hosted->vm)) {
+        return 0;
+    }
     for (unsigned irq = 0; irq < ARCH_NR_IRQS; irq++) {
-        if (hosted->irq_acks[irq].fn != NULL && hosted->irq_acks[irq].resample_fd < 0) {
+        if (wants_connection(&hosted->irq_acks[irq])) {
             int r = connect_irq(hosted, irq);
 
             if (r < 0) {
@@ -90,21 +100,24 @@ void irq_acks_fini(struct hosted_vm *hosted)
 static int register_irq(struct hosted_vm *hosted, int irq, irq_ack_fn_t ack_fn, void *cookie)
 {
     struct irq_ack *ack;
+    struct irq_ack before;
     int r = arch_irq_check(hosted->vm, irq);
 
     if (r < 0) {
         return r;
     }
     ack = &hosted->irq_acks[irq];
-    if (ack_fn != NULL && ack->resample_fd < 0 && hosted->kvm.has_irqchip) {
-        r = connect_irq(hosted, (unsigned)irq);
-        if (r < 0) {
-            return r;
-        }
-    }
+    before = *ack;
     ack->fn = ack_fn;
     ack->cookie = cookie;
-    return 0;
+    ack->is_registered = true;
+    if (wants_connection(ack) && arch_irq_controller_is_ready(hosted->vm)) {
+        r = connect_irq(hosted, (unsigned)irq);
+    }
+    if (r < 0) {
+        *ack = before;
+    }
+    return r;
 }
 
 int vm_register_irq(vm_vcpu_t *vcpu, int irq, irq_ack_fn_t ack_fn, void *cookie)
@@ -159,35 +172,41 @@ int vm_create_default_irq_controller(vm_t *vm)
 
 /* --- lines --- */
 
-static int set_line(vm_t *vm, unsigned gsi, int level, int *ret_status)
+static int check_controller(const vm_t *vm, unsigned line)
 {
     if (!vm->hosted->kvm.has_irqchip) {
         return fail(-ENODEV,
                     "cannot set interrupt line %u: the VM has no interrupt controller; call "
                     "vm_create_default_irq_controller first",
-                    gsi);
+                    line);
     }
-    if (gsi >= ARCH_NR_LINES) { /* KVM takes any number, and nothing comes of it */
-        return fail(-EINVAL, "there is no interrupt line %u: the controllers have 0 to %d", gsi,
-                    ARCH_NR_LINES - 1);
+    return 0;
+}
+
+static int check_injection(const vm_vcpu_t *vcpu, int irq)
+{
+    int r = arch_irq_check(vcpu->vm, irq);
+
+    if (r == 0) {
+        r = check_controller(vcpu->vm, (unsigned)irq);
     }
-    return kvm_irq_line(&vm->hosted->kvm, gsi, level, ret_status);
+    if (r == 0 && ARCH_IRQS_ARE_REGISTERED && !vcpu->vm->hosted->irq_acks[irq].is_registered) {
+        r = fail(-ENOENT,
+                 "cannot inject interrupt %d: nobody has registered it; see vm_register_irq", irq);
+    }
+    return r;
 }
 
 int vm_inject_irq(vm_vcpu_t *vcpu, int irq)
 {
-    int status;
     int r;
 
     if (!vcpu_is_usable(vcpu)) {
         return public_status(NULL, fail(-EINVAL, "vm_inject_irq: no vcpu given"));
     }
-    r = arch_irq_check(vcpu->vm, irq);
+    r = check_injection(vcpu, irq);
     if (r == 0) {
-        r = set_line(vcpu->vm, (unsigned)irq, 1, &status);
-    }
-    if (r == 0) {
-        r = set_line(vcpu->vm, (unsigned)irq, 0, &status);
+        r = arch_irq_inject(vcpu, (unsigned)irq);
     }
     return public_status(vcpu->vm, r);
 }
@@ -202,7 +221,10 @@ int vm_set_irq_level(vm_vcpu_t *vcpu, int irq, int irq_level)
     }
     r = arch_irq_check(vcpu->vm, irq);
     if (r == 0) {
-        r = set_line(vcpu->vm, (unsigned)irq, irq_level, &status);
+        r = check_controller(vcpu->vm, (unsigned)irq);
+    }
+    if (r == 0) {
+        r = arch_irq_set_level(vcpu, (unsigned)irq, irq_level, &status);
     }
     if (r < 0) {
         return public_status(vcpu->vm, r);
@@ -210,12 +232,25 @@ int vm_set_irq_level(vm_vcpu_t *vcpu, int irq, int irq_level)
     return status < 0 && irq_level != 0 ? -1 : 0; /* masked: an answer, not a failure */
 }
 
+static int set_line(vm_t *vm, unsigned line, int level)
+{
+    int r = check_controller(vm, line);
+
+    if (r < 0) {
+        return r;
+    }
+    /* KVM takes any number, and nothing comes of it. */
+    if (line - ARCH_FIRST_LINE >= ARCH_NR_LINES - ARCH_FIRST_LINE) {
+        return fail(-EINVAL, "there is no interrupt line %u: the controllers have %d to %d", line,
+                    ARCH_FIRST_LINE, ARCH_NR_LINES - 1);
+    }
+    return arch_line_set_level(vm, line, level);
+}
+
 int hostvm_irq_line(vm_t *vm, unsigned int gsi, int level)
 {
-    int status;
-
     if (!vm_is_usable(vm)) {
         return public_status(vm, fail(-EINVAL, "hostvm_irq_line: no VM given"));
     }
-    return public_status(vm, set_line(vm, gsi, level, &status));
+    return public_status(vm, set_line(vm, gsi, level));
 }

@@ -8,7 +8,6 @@ int vcpu_open(vm_vcpu_t *vcpu)
 {
     struct hosted_vm *hosted = vcpu->vm->hosted;
     struct hosted_vcpu *hv = vcpu->hosted;
-    unsigned id = vcpu->target_cpu >= 0 ? (unsigned)vcpu->target_cpu : vcpu->vcpu_id;
     int r;
 
     if (hv->is_open) {
@@ -21,11 +20,14 @@ int vcpu_open(vm_vcpu_t *vcpu)
     if (r < 0) {
         return r;
     }
-    r = kvm_vcpu_open(&hv->kvm, &hosted->kvm, id);
+    r = kvm_vcpu_open(&hv->kvm, &hosted->kvm, vcpu_cpu_number(vcpu));
     if (r < 0) {
         return r;
     }
     r = arch_vcpu_open(vcpu);
+    if (r == 0 && hosted->has_irq_controller) {
+        r = irq_acks_connect(hosted); /* controllers may be ready for it only now */
+    }
     if (r < 0) {
         return r;
     }

@@ -10,8 +10,7 @@
 
 static const hostvm_env_config_t in_background = {.creates_vm_in_background = true};
 
-GUEST_CODE(store_and_exit, "movl $1, 0x200000\n"
-                           "mov 0x200000, %ebx\n" GUEST_EXIT);
+GUEST_CODE(store_and_exit, GUEST_STORE(0x200000, 1) GUEST_LOAD_B(0x200000) GUEST_EXIT);
 
 static int set_up(void **state)
 {
@@ -30,7 +29,7 @@ static void test_guest_runs_in_a_vm_created_in_the_background(void **state)
     assert_non_null(vm_reserve_memory_at(&t->vm, DEVICE_GPA, 4096, device_fault, &device));
     testvm_run_to_exit(t);
     assert_int_equal(device.nr_accesses, 2);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 42);
+    assert_int_equal(testvm_reg(t, REG_B), 42);
 }
 
 static void test_interrupt_controllers_wait_for_the_vm(void **state)
@@ -41,7 +40,7 @@ static void test_interrupt_controllers_wait_for_the_vm(void **state)
     testvm_boot(t, &store_and_exit);
     assert_int_equal(vm_ram_register_at(&t->vm, DEVICE_GPA, 4096, false), 0);
     testvm_run_to_exit(t);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 1);
+    assert_int_equal(testvm_reg(t, REG_B), 1);
 }
 
 /* The fixture looks for what stays: the thread's descriptor, or its stack. */
@@ -87,7 +86,7 @@ static void test_first_call_that_needs_kvm_reports_its_refusal(void **state)
     assert_reason(reason);
     assert_false(t->vcpu->vcpu_online);
     testvm_run_to_exit(t); /* what was refused is asked for again */
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 1);
+    assert_int_equal(testvm_reg(t, REG_B), 1);
     testvm_destroy(t);
     assert_int_equal(vm_creations_refuse(0), 0);
 }

@@ -355,48 +355,6 @@ static void test_starting_brings_a_vcpu_online(void **state)
     assert_reason("vcpu_start: no vcpu given");
 }
 
-/* --- the page tables that the first vcpu brings (Intel SDM 3A, 4.5) --- */
-
-static void test_first_vcpu_brings_an_identity_map_of_one_gib(void **state)
-{
-    enum { TABLES = 0x10000000, ENTRIES = 512 };
-    struct testvm *t = *state;
-    const uint64_t *tables;
-
-    assert_non_null(vm_create_vcpu(&t->vm, 0));
-    tables = testvm_pointer(t, TABLES, 3 * 4096);
-    assert_int_equal(t->vm.arch.guest_pd, TABLES);
-    assert_int_equal(tables[0], 0x10001007);
-    assert_int_equal(tables[1], 0);
-    assert_int_equal(tables[ENTRIES], 0x10002007);
-    assert_int_equal(tables[ENTRIES + 1], 0);
-    for (uint64_t i = 0; i < ENTRIES; i++) {
-        assert_int_equal(tables[2 * ENTRIES + i], i << 21 | 0x87);
-    }
-    assert_int_equal(t->vm.mem.num_ram_regions, 0);
-    assert_null(hostvm_vm_pointer(&t->vm, TABLES, 3 * 4096 + 1));
-}
-
-static void test_page_tables_stay_away_from_a_range_that_is_taken(void **state)
-{
-    struct testvm *t = *state;
-
-    assert_int_equal(vm_ram_register_at(&t->vm, 0x10002000, 0x1000, false), 0);
-    assert_non_null(vm_create_vcpu(&t->vm, 0));
-    assert_null(hostvm_vm_pointer(&t->vm, 0x10000000, 1));
-    assert_int_equal(*(uint64_t *)testvm_pointer(t, 0x10002000, 8), 0);
-}
-
-static void test_page_tables_are_made_once(void **state)
-{
-    struct testvm *t = *state;
-
-    assert_non_null(vm_create_vcpu(&t->vm, 0));
-    *(uint64_t *)testvm_pointer(t, 0x10002000, 8) = 42;
-    assert_non_null(vm_create_vcpu(&t->vm, 0));
-    assert_int_equal(*(uint64_t *)testvm_pointer(t, 0x10002000, 8), 42);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,9 +378,6 @@ int main(void)
         vm_test(test_vcpus_are_found_by_target_and_index),
         vm_test(test_a_refused_callback_keeps_the_old_one),
         vm_test(test_starting_brings_a_vcpu_online),
-        vm_test(test_first_vcpu_brings_an_identity_map_of_one_gib),
-        vm_test(test_page_tables_stay_away_from_a_range_that_is_taken),
-        vm_test(test_page_tables_are_made_once),
     };
 
     return run_vm_tests(tests);

@@ -17,8 +17,7 @@
 
 enum { PAGE = 4096, MIB = 1 << 20 };
 
-GUEST_CODE(store_and_exit, "movl $1, 0x200000\n"
-                           "mov 0x200000, %ebx\n" GUEST_EXIT);
+GUEST_CODE(store_and_exit, GUEST_STORE(0x200000, 1) GUEST_LOAD_B(0x200000) GUEST_EXIT);
 
 /* The kernel's own, kvm-nx-lpage-recovery, are listed among a process' threads since Linux 6.14. */
 static bool is_thread_of_ours(const char *tid)
@@ -56,7 +55,7 @@ static void run_one(struct testvm *t, struct device *device)
     testvm_boot(t, &store_and_exit);
     assert_non_null(vm_reserve_memory_at(&t->vm, DEVICE_GPA, PAGE, device_fault, device));
     testvm_run_to_exit(t);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), device->value);
+    assert_int_equal(testvm_reg(t, REG_B), device->value);
 }
 
 /* On a processor that QEMU's TCG emulates a VM takes up to half a second. */
@@ -103,8 +102,9 @@ static void test_vms_of_one_environment_leave_nothing_in_it(void **state)
         if (i == 10) {
             leak_begin(&held); /* by now the environment has grown to what one VM needs */
         }
-        assert_int_equal(vm_init(&t->vm, &t->env.vka, &t->env.simple, t->env.vspace,
-                                 &t->env.io_ops, t->env.endpoint, "one of many"), 0);
+        assert_int_equal(vm_init(&t->vm, &t->env.vka, &t->env.simple, t->env.vspace, &t->env.io_ops,
+                                 t->env.endpoint, "one of many"),
+                         0);
         testvm_boot(t, &store_and_exit);
         assert_int_equal(vm_ram_register_at(&t->vm, DEVICE_GPA, PAGE, false), 0);
         testvm_run_to_exit(t);
@@ -129,7 +129,7 @@ static void test_64_vms_live_side_by_side(void **state)
     }
     for (unsigned i = 0; i < NR; i++) {
         assert_int_equal(devices[i].nr_accesses, 2);
-        assert_int_equal(testvm_reg(t[i], VCPU_CONTEXT_EBX), 100 + i);
+        assert_int_equal(testvm_reg(t[i], REG_B), 100 + i);
     }
     /* Not in the order of their creation. */
     for (unsigned i = 0; i < NR; i += 2) {
@@ -170,7 +170,7 @@ static void test_vms_run_on_threads_of_their_own(void **state)
 
         assert_int_equal(pthread_join(threads[i], &result), 0);
         assert_ptr_equal(result, t[i]);
-        assert_int_equal(testvm_reg(t[i], VCPU_CONTEXT_EBX), 100 + i);
+        assert_int_equal(testvm_reg(t[i], REG_B), 100 + i);
         testvm_destroy(t[i]);
     }
 }
@@ -183,30 +183,24 @@ static void await_single_thread(void)
     }
 }
 
-static ioport_fault_result_t look_for_threads(vm_vcpu_t *vcpu, void *cookie, unsigned port,
-                                              unsigned size, unsigned value)
+static void look_for_threads(vm_vcpu_t *vcpu, void *cookie)
 {
     unsigned *nr = cookie;
 
     (void)vcpu;
-    (void)port;
-    (void)size;
-    (void)value;
     *nr = count_threads();
-    return IO_FAULT_HANDLED;
 }
 
-GUEST_CODE(look_and_exit, "out %al, $0x80\n" GUEST_EXIT);
+GUEST_CODE(look_and_exit, GUEST_KNOCK GUEST_EXIT);
 
 static void test_a_vm_of_one_vcpu_starts_no_thread(void **state)
 {
     struct testvm *t = *state;
     unsigned nr = 0;
-    const vm_ioport_interface_t port = {&nr, NULL, look_for_threads, "look"};
 
     await_single_thread();
     testvm_boot(t, &look_and_exit);
-    assert_int_equal(vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){0x80, 0x80}, port), 0);
+    testvm_listen(t, look_for_threads, &nr);
     testvm_run_to_exit(t);
     assert_int_equal(nr, 1);
 }
@@ -267,8 +261,7 @@ static void test_frames_survive_the_vm_they_were_mapped_in(void **state)
 {
     struct testvm *t = *state;
     seL4_CPtr frame = envs_frame(&t->env, 12);
-    vm_memory_reservation_t *r =
-        vm_reserve_memory_at(&t->vm, DEVICE_GPA, PAGE, device_fault, NULL);
+    vm_memory_reservation_t *r = vm_reserve_memory_at(&t->vm, DEVICE_GPA, PAGE, device_fault, NULL);
     uint32_t *ours;
 
     assert_int_equal(vm_map_reservation_frames(&t->vm, r, &frame, 1, 12), 0);
@@ -285,8 +278,7 @@ static void test_a_vm_may_outlive_the_capabilities_of_its_memory(void **state)
 {
     struct testvm *t = *state;
     seL4_CPtr frame = envs_frame(&t->env, 12);
-    vm_memory_reservation_t *r =
-        vm_reserve_memory_at(&t->vm, DEVICE_GPA, PAGE, device_fault, NULL);
+    vm_memory_reservation_t *r = vm_reserve_memory_at(&t->vm, DEVICE_GPA, PAGE, device_fault, NULL);
 
     assert_int_equal(vm_map_reservation_frames(&t->vm, r, &frame, 1, 12), 0);
     envs_delete(&t->env, frame);

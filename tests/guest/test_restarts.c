@@ -10,12 +10,10 @@
 
 enum { PAGE = 4096 };
 
-GUEST_CODE(load, "mov 0x200004, %ebx\n" GUEST_EXIT);
-GUEST_CODE(store, "movl $0x12345678, 0x200004\n"
-                  "mov $1, %ebx\n" GUEST_EXIT);
-GUEST_CODE(load_store_load, "mov 0x200004, %ebx\n"
-                            "movl $0x12345678, 0x200004\n"
-                            "mov 0x200004, %ecx\n" GUEST_EXIT);
+GUEST_CODE(load, GUEST_LOAD_B(0x200004) GUEST_EXIT);
+GUEST_CODE(store, GUEST_STORE(0x200004, 0x12345678) GUEST_SET_B(1) GUEST_EXIT);
+GUEST_CODE(load_store_load, GUEST_LOAD_B(0x200004) GUEST_STORE(0x200004, 0x12345678)
+                                GUEST_LOAD_C(0x200004) GUEST_EXIT);
 
 /* Where the device was there is RAM, with a number in it. Cookie is the device's reservation. */
 static void become_ram(struct device *device, vm_vcpu_t *vcpu)
@@ -69,7 +67,7 @@ static void test_a_load_done_again_returns_what_is_in_memory_now(void **state)
         boot(t, &load, &device);
         testvm_run_to_exit(t);
         assert_int_equal(device.nr_accesses, 1);
-        assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 0xabcd);
+        assert_int_equal(testvm_reg(t, REG_B), 0xabcd);
         testvm_destroy(t);
     }
 }
@@ -85,7 +83,7 @@ static void test_a_store_done_again_is_in_memory(void **state)
         testvm_run_to_exit(t);
         assert_int_equal(device.nr_accesses, 1);
         assert_int_equal(memory(t), 0x12345678);
-        assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 1);
+        assert_int_equal(testvm_reg(t, REG_B), 1);
         testvm_destroy(t);
     }
 }
@@ -98,8 +96,8 @@ static void test_memory_that_came_in_a_callback_faults_no_more(void **state)
     boot(t, &load_store_load, &device);
     testvm_run_to_exit(t);
     assert_int_equal(device.nr_accesses, 1);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 0xabcd);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ECX), 0x12345678);
+    assert_int_equal(testvm_reg(t, REG_B), 0xabcd);
+    assert_int_equal(testvm_reg(t, REG_C), 0x12345678);
 }
 
 static void test_restarting_where_nothing_changes_ends_the_run(void **state)
@@ -145,7 +143,7 @@ static void test_an_access_done_again_goes_to_who_is_there_now(void **state)
     testvm_run_to_exit(t);
     assert_int_equal(device.nr_accesses, 1);
     assert_int_equal(successor.device.nr_accesses, 1);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 55);
+    assert_int_equal(testvm_reg(t, REG_B), 55);
 }
 
 static void fill_unhandled(struct device *device, vm_vcpu_t *vcpu)
@@ -164,7 +162,7 @@ static void test_an_unhandled_access_may_be_done_again(void **state)
                      0);
     testvm_run_to_exit(t);
     assert_int_equal(last_resort.nr_accesses, 1);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ECX), 0x12345678);
+    assert_int_equal(testvm_reg(t, REG_C), 0x12345678);
 }
 
 /* --- mapping a reservation --- */
@@ -219,8 +217,8 @@ static void test_a_callback_may_map_its_own_reservation(void **state)
     self.reservation = vm_reserve_memory_at(&t->vm, DEVICE_GPA, PAGE, device_fault, &device);
     testvm_run_to_exit(t);
     assert_int_equal(device.nr_accesses, 1);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 0);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ECX), 0x12345678);
+    assert_int_equal(testvm_reg(t, REG_B), 0);
+    assert_int_equal(testvm_reg(t, REG_C), 0x12345678);
 }
 
 static void test_mapped_memory_does_not_fault(void **state)
@@ -231,7 +229,7 @@ static void test_mapped_memory_does_not_fault(void **state)
     boot_mapped(t, &load_store_load, seL4_AllRights, &device);
     testvm_run_to_exit(t);
     assert_int_equal(device.nr_accesses, 0);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ECX), 0x12345678);
+    assert_int_equal(testvm_reg(t, REG_C), 0x12345678);
     assert_int_equal(memory(t), 0x12345678);
 }
 
@@ -245,8 +243,8 @@ static void test_read_only_memory_is_read_freely_and_its_stores_go_to_the_callba
     testvm_run_to_exit(t);
     assert_int_equal(device.nr_accesses, 1);
     assert_write(&device, 0, DEVICE_GPA + 4, 4, 0x12345678);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 0xfeed);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ECX), 0xfeed);
+    assert_int_equal(testvm_reg(t, REG_B), 0xfeed);
+    assert_int_equal(testvm_reg(t, REG_C), 0xfeed);
     assert_int_equal(memory(t), 0xfeed);
 }
 
@@ -287,7 +285,7 @@ static void test_memory_that_cannot_be_read_goes_to_the_callback(void **state)
         assert_int_equal(device.nr_accesses, 3);
         assert_read(&device, 0, DEVICE_GPA + 4, 4);
         assert_write(&device, 1, DEVICE_GPA + 4, 4, 0x12345678);
-        assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ECX), 0x99);
+        assert_int_equal(testvm_reg(t, REG_C), 0x99);
         testvm_destroy(t);
     }
 }
@@ -306,18 +304,11 @@ static void test_a_capability_limits_what_a_mapping_may(void **state)
     assert_int_equal(memory(t), 0);
 }
 
-GUEST_CODE(load_twice, "mov 0x200004, %ebx\n"
-                       "out %al, $0x80\n"
-                       "mov 0x200004, %ecx\n" GUEST_EXIT);
+GUEST_CODE(load_twice, GUEST_LOAD_B(0x200004) GUEST_KNOCK GUEST_LOAD_C(0x200004) GUEST_EXIT);
 
-static ioport_fault_result_t free_mapped(vm_vcpu_t *vcpu, void *cookie, unsigned port,
-                                         unsigned size, unsigned value)
+static void free_mapped(vm_vcpu_t *vcpu, void *cookie)
 {
-    (void)port;
-    (void)size;
-    (void)value;
     assert_int_equal(vm_free_reserved_memory(vcpu->vm, cookie), 0);
-    return IO_FAULT_HANDLED;
 }
 
 static void test_freed_memory_faults_again(void **state)
@@ -325,32 +316,25 @@ static void test_freed_memory_faults_again(void **state)
     struct testvm *t = *state;
     struct device device = {.value = 1};
     struct device last_resort = {.value = 0x42};
-    vm_ioport_interface_t port = {NULL, NULL, free_mapped, "free"};
 
     boot_mapped(t, &load_twice, seL4_AllRights, &device);
     *(uint32_t *)testvm_pointer(t, DEVICE_GPA + 4, 4) = 0xfeed;
-    port.cookie = device.cookie;
-    assert_int_equal(vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){0x80, 0x80}, port), 0);
+    testvm_listen(t, free_mapped, device.cookie);
     assert_int_equal(vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort),
                      0);
     testvm_run_to_exit(t);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 0xfeed);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ECX), 0x42);
+    assert_int_equal(testvm_reg(t, REG_B), 0xfeed);
+    assert_int_equal(testvm_reg(t, REG_C), 0x42);
     assert_int_equal(device.nr_accesses, 0);
     assert_read(&last_resort, 0, DEVICE_GPA + 4, 4);
 }
 
-static ioport_fault_result_t delete_frame(vm_vcpu_t *vcpu, void *cookie, unsigned port,
-                                          unsigned size, unsigned value)
+static void delete_frame(vm_vcpu_t *vcpu, void *cookie)
 {
     struct frame_source *source = cookie;
 
     (void)vcpu;
-    (void)port;
-    (void)size;
-    (void)value;
     envs_delete(&source->t->env, source->last);
-    return IO_FAULT_HANDLED;
 }
 
 static void test_memory_whose_frame_was_deleted_goes_to_the_callback(void **state)
@@ -358,15 +342,14 @@ static void test_memory_whose_frame_was_deleted_goes_to_the_callback(void **stat
     struct testvm *t = *state;
     struct device device = {.value = 0x43};
     struct frame_source source = {.t = t, .rights = seL4_AllRights};
-    vm_ioport_interface_t port = {&source, NULL, delete_frame, "delete"};
 
     boot(t, &load_twice, &device);
     assert_int_equal(vm_map_reservation(&t->vm, device.cookie, next_frame, &source), 0);
     *(uint32_t *)testvm_pointer(t, DEVICE_GPA + 4, 4) = 0xfeed;
-    assert_int_equal(vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){0x80, 0x80}, port), 0);
+    testvm_listen(t, delete_frame, &source);
     testvm_run_to_exit(t);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 0xfeed);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ECX), 0x43);
+    assert_int_equal(testvm_reg(t, REG_B), 0xfeed);
+    assert_int_equal(testvm_reg(t, REG_C), 0x43);
     assert_int_equal(device.nr_accesses, 1);
 }
 

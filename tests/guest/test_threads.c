@@ -23,24 +23,16 @@ static vm_vcpu_t *boot_two(struct testvm *t, const struct guest_code *first,
     vcpu = vm_create_vcpu(&t->vm, 0);
     assert_non_null(vcpu);
     testvm_load(t, SECOND_CODE_GPA, second);
-    assert_int_equal(vm_set_vmcs_field(vcpu, VMX_GUEST_RIP, SECOND_CODE_GPA), 0);
-    assert_int_equal(vm_set_vmcs_field(vcpu, VMX_GUEST_RSP, STACK_GPA - PAGE), 0);
+    testvm_boot_vcpu(t, vcpu, SECOND_CODE_GPA, STACK_GPA - PAGE);
     return vcpu;
 }
 
 /* --- vcpus --- */
 
 /* 0x5000 and 0x5004 say who is there; each waits for the other, then tells the host. */
-GUEST_CODE(meet_first, "movl $1, 0x5000\n"
-                       "1: cmpl $0, 0x5004\n"
-                       "je 1b\n"
-                       "2: cmpl $0, 0x5008\n"
-                       "je 2b\n" GUEST_EXIT);
-GUEST_CODE(meet_second, "movl $1, 0x5004\n"
-                        "1: cmpl $0, 0x5000\n"
-                        "je 1b\n"
-                        "movl $1, 0x5008\n"
-                        "hlt\n");
+GUEST_CODE(meet_first, GUEST_STORE(0x5000, 1) GUEST_AWAIT(0x5004) GUEST_AWAIT(0x5008) GUEST_EXIT);
+GUEST_CODE(meet_second,
+           GUEST_STORE(0x5004, 1) GUEST_AWAIT(0x5000) GUEST_STORE(0x5008, 1) GUEST_HALT);
 
 static void test_two_vcpus_run_side_by_side(void **state)
 {
@@ -53,34 +45,25 @@ static void test_two_vcpus_run_side_by_side(void **state)
     assert_true(is_vcpu_online(second));
 }
 
-static ioport_fault_result_t start_second(vm_vcpu_t *vcpu, void *cookie, unsigned port,
-                                          unsigned size, unsigned value)
+static void start_second(vm_vcpu_t *vcpu, void *cookie)
 {
     (void)cookie;
-    (void)port;
-    (void)size;
-    (void)value;
     assert_int_equal(vcpu_start(vcpu->vm->vcpus[1]), 0);
-    return IO_FAULT_HANDLED;
 }
 
-GUEST_CODE(start_and_meet, "out %al, $0x80\n"
-                           "movl $1, 0x5000\n"
-                           "1: cmpl $0, 0x5008\n"
-                           "je 1b\n" GUEST_EXIT);
+GUEST_CODE(start_and_meet, GUEST_KNOCK GUEST_STORE(0x5000, 1) GUEST_AWAIT(0x5008) GUEST_EXIT);
 
 static void test_a_vcpu_may_be_started_by_a_callback(void **state)
 {
     struct testvm *t = *state;
-    const vm_ioport_interface_t port = {NULL, NULL, start_second, "start"};
 
     (void)boot_two(t, &start_and_meet, &meet_second);
-    assert_int_equal(vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){0x80, 0x80}, port), 0);
+    testvm_listen(t, start_second, NULL);
     testvm_run_to_exit(t);
 }
 
-GUEST_CODE(spin, "1: jmp 1b\n");
-GUEST_CODE(die, "ud2\n");
+GUEST_CODE(spin, GUEST_FOR_EVER(""));
+GUEST_CODE(die, GUEST_LOAD_B(0x400000));
 
 static void test_a_crash_of_one_vcpu_ends_the_run_of_all(void **state)
 {
@@ -89,14 +72,13 @@ static void test_a_crash_of_one_vcpu_ends_the_run_of_all(void **state)
 
     assert_int_equal(vcpu_start(second), 0);
     assert_int_equal(testvm_run(t), -1);
-    assert_reason("triple fault");
+    assert_reason("read of 4 bytes at 0x400000: nothing is there and nobody handled it");
     assert_int_equal(hostvm_vm_end(&t->vm), HOSTVM_END_CRASH);
     assert_true(is_vcpu_online(t->vcpu));
     assert_false(is_vcpu_online(second));
 }
 
-GUEST_CODE(count_for_good, "1: lock incl 0x5000\n"
-                           "jmp 1b\n");
+GUEST_CODE(count_for_good, GUEST_FOR_EVER(GUEST_INC(0x5000)));
 
 static int stop_at_notification(vm_t *vm, seL4_Word badge, seL4_MessageInfo_t tag, void *cookie)
 {
@@ -143,21 +125,10 @@ static void test_a_vm_of_several_vcpus_is_notified_stopped_and_goes_on(void **st
 /* --- callbacks --- */
 
 /* Two vcpus write to a device again and again, the second of them through a port, too. */
-GUEST_CODE(write_often, "mov $200, %ecx\n"
-                        "1: mov %ecx, 0x200000\n"
-                        "out %al, $0x80\n"
-                        "dec %ecx\n"
-                        "jnz 1b\n"
-                        "lock incl 0x5000\n"
-                        "2: cmpl $2, 0x5000\n"
-                        "jne 2b\n" GUEST_EXIT);
-GUEST_CODE(write_often_and_halt, "mov $200, %ecx\n"
-                                 "1: mov %ecx, 0x200000\n"
-                                 "out %al, $0x80\n"
-                                 "dec %ecx\n"
-                                 "jnz 1b\n"
-                                 "lock incl 0x5000\n"
-                                 "hlt\n");
+GUEST_CODE(write_often, GUEST_REPEAT(200, GUEST_STORE_C(0x200000) GUEST_KNOCK) GUEST_INC(0x5000)
+                            GUEST_AWAIT_VALUE(0x5000, 2) GUEST_EXIT);
+GUEST_CODE(write_often_and_halt,
+           GUEST_REPEAT(200, GUEST_STORE_C(0x200000) GUEST_KNOCK) GUEST_INC(0x5000) GUEST_HALT);
 
 struct crossing {
     atomic_int nr_inside;
@@ -198,25 +169,19 @@ static memory_fault_result_t crossing_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t
     return FAULT_HANDLED;
 }
 
-static ioport_fault_result_t crossing_port(vm_vcpu_t *vcpu, void *cookie, unsigned port,
-                                           unsigned size, unsigned value)
+static void crossing_port(vm_vcpu_t *vcpu, void *cookie)
 {
-    (void)port;
-    (void)size;
-    (void)value;
     cross(cookie, vcpu);
-    return IO_FAULT_HANDLED;
 }
 
 static void test_callbacks_of_two_vcpus_never_overlap(void **state)
 {
     struct testvm *t = *state;
     struct crossing crossing = {.nr_calls = 0};
-    const vm_ioport_interface_t port = {&crossing, NULL, crossing_port, "crossing"};
     vm_vcpu_t *second = boot_two(t, &write_often, &write_often_and_halt);
 
     assert_non_null(vm_reserve_memory_at(&t->vm, DEVICE_GPA, PAGE, crossing_fault, &crossing));
-    assert_int_equal(vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){0x80, 0x80}, port), 0);
+    testvm_listen(t, crossing_port, &crossing);
     assert_int_equal(vcpu_start(second), 0);
     testvm_run_to_exit(t);
     assert_false(crossing.has_overlapped);
@@ -242,15 +207,8 @@ static void test_callbacks_of_the_only_vcpu_run_on_the_thread_of_vm_run(void **s
 /* --- memory that comes and goes while vcpus run --- */
 
 /* Counts in memory that always is there; a lost or misdirected access shows. */
-GUEST_CODE(count_in_ram, "xor %ebx, %ebx\n"
-                         "1: inc %ebx\n"
-                         "mov %ebx, 0x202000\n"
-                         "mov 0x202000, %eax\n"
-                         "cmp %eax, %ebx\n"
-                         "jne 2f\n"
-                         "cmpl $0, 0x5000\n"
-                         "je 1b\n"
-                         "mov $1, %al\n" GUEST_EXIT "2: xor %eax, %eax\n" GUEST_EXIT);
+GUEST_CODE(count_in_ram, GUEST_SET_B(0) GUEST_UNTIL(0x5000, GUEST_COUNT_AT(0x202000))
+                             GUEST_RETURN(1) GUEST_OTHERWISE GUEST_RETURN(0));
 
 static vm_frame_t fresh_frame(uintptr_t addr, void *cookie)
 {
@@ -307,13 +265,8 @@ static void test_mapping_beside_memory_in_use_never_loses_an_access(void **state
     assert_int_equal(last_resort.nr_accesses, 0);
 }
 
-GUEST_CODE(count_beside, "xor %ebx, %ebx\n"
-                         "1: inc %ebx\n"
-                         "mov %ebx, 0x202800\n"
-                         "mov 0x202800, %eax\n"
-                         "cmp %eax, %ebx\n"
-                         "je 1b\n"
-                         "xor %eax, %eax\n" GUEST_EXIT);
+GUEST_CODE(count_beside,
+           GUEST_SET_B(0) GUEST_FOR_EVER(GUEST_COUNT_AT(0x202800)) GUEST_OTHERWISE GUEST_RETURN(0));
 
 static void test_mapping_beside_memory_of_two_vcpus_never_loses_an_access(void **state)
 {
@@ -362,13 +315,12 @@ static void test_signals_from_several_threads_never_overlap_other_callbacks(void
 {
     struct testvm *t = *state;
     struct crossing faults = {.nr_calls = 0};
-    const vm_ioport_interface_t port = {&faults, NULL, crossing_port, "crossing"};
     pthread_t threads[2];
 
     testvm_boot(t, &write_often);
     *(uint32_t *)testvm_pointer(t, DATA_GPA, 4) = 1;
     assert_non_null(vm_reserve_memory_at(&t->vm, DEVICE_GPA, PAGE, crossing_fault, &faults));
-    assert_int_equal(vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){0x80, 0x80}, port), 0);
+    testvm_listen(t, crossing_port, &faults);
     assert_int_equal(vm_register_notification_callback(&t->vm, count_notification, &faults), 0);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, signal_often, t), 0);

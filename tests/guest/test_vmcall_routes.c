@@ -9,7 +9,7 @@
 #include <sel4vm/arch/vmcall.h>
 #include <sel4vm/arch/vmexit_reasons.h>
 
-#include "support/hypercalls.h"
+#include "support/x86_64/hypercalls.h"
 #include "support/inject.h"
 
 /* 12, because that one can be had in every way; it wants a page in RBX and a number in RCX. */

@@ -646,7 +646,7 @@ static void op_find_largest(struct run *run)
     int r;
 
     while (model_next_region(&run->model, &at, &span, &kind)) {
-        bool is_low = address(run, span.start + span.size) < UINT32_MAX;
+        bool is_low = !BOOTS_FROM_LOW_RAM || address(run, span.start + span.size) < UINT32_MAX;
 
         if (kind == MODEL_FREE && is_low && span.size > largest.size) {
             largest = span;

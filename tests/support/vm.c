@@ -104,31 +104,21 @@ int testvm_tear_down(void **state)
 
 /* --- a guest --- */
 
-static ioport_fault_result_t exit_port(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
-                                       unsigned value)
+void testvm_exited(struct testvm *t, unsigned value)
 {
-    struct testvm *t = cookie;
-
-    (void)port;
-    (void)size;
     t->nr_exits++;
     t->exit_value = value;
-    assert_int_equal(hostvm_vm_stop(vcpu->vm), 0);
-    return IO_FAULT_HANDLED;
+    assert_int_equal(hostvm_vm_stop(&t->vm), 0);
 }
 
 void testvm_boot(struct testvm *t, const struct guest_code *code)
 {
-    const vm_ioport_interface_t port = {t, NULL, exit_port, "exit"};
-
     t->vcpu = vm_create_vcpu(&t->vm, 0);
     assert_non_null(t->vcpu);
     assert_int_equal(vm_ram_register_at(&t->vm, 0, RAM_SIZE, false), 0);
-    assert_int_equal(
-        vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){EXIT_PORT, EXIT_PORT}, port), 0);
+    testvm_boot_machine(t);
     testvm_load(t, CODE_GPA, code);
-    assert_int_equal(vm_set_vmcs_field(t->vcpu, VMX_GUEST_RIP, CODE_GPA), 0);
-    assert_int_equal(vm_set_vmcs_field(t->vcpu, VMX_GUEST_RSP, STACK_GPA), 0);
+    testvm_boot_vcpu(t, t->vcpu, CODE_GPA, STACK_GPA);
 }
 
 void testvm_load(struct testvm *t, uintptr_t gpa, const struct guest_code *code)
@@ -136,30 +126,6 @@ void testvm_load(struct testvm *t, uintptr_t gpa, const struct guest_code *code)
     size_t size = (size_t)(code->end - code->begin);
 
     memcpy(testvm_pointer(t, gpa, size), code->begin, size);
-}
-
-static void set_table(struct testvm *t, seL4_Word base_field, seL4_Word base, seL4_Word limit_field,
-                      seL4_Word limit)
-{
-    assert_int_equal(vm_set_vmcs_field(t->vcpu, base_field, base), 0);
-    assert_int_equal(vm_set_vmcs_field(t->vcpu, limit_field, limit), 0);
-}
-
-void testvm_set_vector(struct testvm *t, unsigned vector, uintptr_t gpa)
-{
-    /* Nothing, 64-bit code, data, as the vcpu's segments are (Intel SDM 3A, 3.4.5). */
-    static const uint64_t segments[] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff};
-    enum { GATE_SIZE = 16, NR_GATES = 256 };
-    /* A present interrupt gate to segment 8; the offset is split in three (SDM 3A, 6.14.1). */
-    const uint64_t gate[] = {
-        (gpa & 0xffff) | 0x8e00ull << 32 | 0x8ull << 16 | (gpa >> 16 & 0xffff) << 48,
-        gpa >> 32,
-    };
-
-    memcpy(testvm_pointer(t, GDT_GPA, sizeof(segments)), segments, sizeof(segments));
-    memcpy(testvm_pointer(t, IDT_GPA + vector * GATE_SIZE, GATE_SIZE), gate, sizeof(gate));
-    set_table(t, VMX_GUEST_GDTR_BASE, GDT_GPA, VMX_GUEST_GDTR_LIMIT, sizeof(segments) - 1);
-    set_table(t, VMX_GUEST_IDTR_BASE, IDT_GPA, VMX_GUEST_IDTR_LIMIT, GATE_SIZE * NR_GATES - 1);
 }
 
 int testvm_run(struct testvm *t)
@@ -185,7 +151,7 @@ void testvm_run_to_exit(struct testvm *t)
     assert_int_equal(t->nr_exits, before + 1);
 }
 
-seL4_Word testvm_reg(struct testvm *t, vcpu_context_reg_t reg)
+seL4_Word testvm_reg(struct testvm *t, testvm_reg_t reg)
 {
     seL4_Word value = 0;
 

@@ -13,8 +13,6 @@
 
 #include <hostvm/env.h>
 #include <hostvm/vm.h>
-#include <sel4vm/arch/guest_x86_context.h>
-#include <sel4vm/arch/vmcs_fields.h>
 #include <sel4vm/boot.h>
 
 #include "support/envs.h"
@@ -22,7 +20,7 @@
 
 /*
  * Where testvm_boot puts things. Memory is mapped one to one up to 1 GiB. A guest ends with a byte
- * written to EXIT_PORT.
+ * written to EXIT_PORT (GUEST_EXIT).
  */
 enum {
     RAM_SIZE = 0x100000, /* from 0 on */
@@ -32,24 +30,22 @@ enum {
     DATA_GPA = 0x5000,     /* for the test */
     STACK_GPA = 0x8000,    /* grows downwards from here */
     DEVICE_GPA = 0x200000, /* nothing is there */
-    EXIT_PORT = 0xf4,
 };
 
-/* The assembler's text of a guest, 64-bit code: GUEST_CODE(name, "hlt"). */
+/* A guest's code: GUEST_CODE(name, text), as machine.h has it for each architecture. */
 struct guest_code {
     const uint8_t *begin;
     const uint8_t *end;
 };
 
-#define GUEST_CODE(name, text)                                                                     \
-    __asm__(".pushsection .rodata\n.code64\n" #name "_begin:\n" text "\n" #name                    \
-            "_end:\n.code64\n.popsection\n");                                                      \
+#define GUEST_CODE_DECLARE(name)                                                                   \
     extern const uint8_t name##_begin[] __attribute__((visibility("hidden")));                     \
     extern const uint8_t name##_end[] __attribute__((visibility("hidden")));                       \
     static const struct guest_code name = {name##_begin, name##_end}
 
-/* How a guest ends. */
-#define GUEST_EXIT "out %al, $0xf4\n"
+#include "machine.h"
+
+typedef void (*listener_fn)(vm_vcpu_t *vcpu, void *cookie);
 
 struct testvm {
     hostvm_env_t env;
@@ -57,6 +53,8 @@ struct testvm {
     vm_vcpu_t *vcpu;     /* the boot vcpu, from testvm_boot on */
     unsigned nr_exits;   /* bytes written to EXIT_PORT */
     unsigned exit_value; /* the last one */
+    listener_fn listener;
+    void *listener_cookie;
 };
 
 /* An environment and an empty VM. Fails the test if there is none to be had. */
@@ -77,8 +75,21 @@ void testvm_boot(struct testvm *t, const struct guest_code *code);
 /* Copies code to guest memory. */
 void testvm_load(struct testvm *t, uintptr_t gpa, const struct guest_code *code);
 
-/* Gives the guest a segment table and has an interrupt vector lead to an address. */
+/* A vcpu that the test has created begins at pc, in the state of the boot vcpu. */
+void testvm_boot_vcpu(struct testvm *t, vm_vcpu_t *vcpu, uintptr_t pc, uintptr_t sp);
+
+/* At each GUEST_KNOCK of the guest, on its thread. Once, after testvm_boot. */
+void testvm_listen(struct testvm *t, listener_fn listener, void *cookie);
+
+/* What the guest has at DEVICE_GPA is guest-physical gpa from now on, for 2 MiB; before it runs. */
+void testvm_map_device_at(struct testvm *t, uintptr_t gpa);
+
+/* x86: gives the guest a segment table and has an interrupt vector lead to an address. */
 void testvm_set_vector(struct testvm *t, unsigned vector, uintptr_t gpa);
+
+/* Of the architecture, for vm.c: what else a machine has; and what it tells of the guest's end. */
+void testvm_boot_machine(struct testvm *t);
+void testvm_exited(struct testvm *t, unsigned value);
 
 /* Starts the vcpu, the first time, and runs the VM. Fails the test when the guest hangs. */
 int testvm_run(struct testvm *t);
@@ -87,7 +98,7 @@ int testvm_run(struct testvm *t);
 void testvm_run_to_exit(struct testvm *t);
 
 /* A general register. */
-seL4_Word testvm_reg(struct testvm *t, vcpu_context_reg_t reg);
+seL4_Word testvm_reg(struct testvm *t, testvm_reg_t reg);
 
 /* Guest memory, all of it there. */
 void *testvm_pointer(struct testvm *t, uintptr_t gpa, size_t size);

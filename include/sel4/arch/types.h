@@ -74,9 +74,7 @@ typedef enum seL4_VCPUReg {
 } seL4_VCPUReg;
 
 /* Message registers of an unknown system call. */
-enum {
-    seL4_UnknownSyscall_X0 = 0
-};
+enum { seL4_UnknownSyscall_X0 = 0 };
 
 typedef seL4_CPtr seL4_ARM_Page;
 typedef seL4_CPtr seL4_ARM_PageTable;
@@ -121,11 +119,11 @@ static inline seL4_Error seL4_ARM_VCPU_AckVPPI(seL4_ARM_VCPU vcpu, seL4_Word irq
  * Writes a frame's cached bytes back to memory, so that a guest that has its caches off sees
  * them.
  *
- * @param page   a frame that is mapped in this process
+ * @param page   a frame
  * @param start  first byte, counted from the frame's beginning
  * @param end    past the last byte
  * @return seL4_NoError; seL4_InvalidCapability for what is not a frame; seL4_RangeError for a
- *         range outside it; seL4_IllegalOperation for a frame that is not mapped here
+ *         range that is empty or outside it; seL4_NotEnoughMemory
  */
 seL4_Error seL4_ARM_Page_CleanInvalidate_Data(seL4_ARM_Page page, seL4_Word start, seL4_Word end);
 

@@ -1,7 +1,10 @@
-/* Registers of x86 vcpus: general registers by name, all others by their VMCS field number. */
+/* Registers of x86 vcpus: general registers by name, all others by their VMCS field number.
+ * Empty for other architectures. */
 #pragma once
 
 #include <sel4vm/guest_vm.h>
+
+#if defined(__x86_64__)
 
 #ifdef __cplusplus
 extern "C" {
@@ -98,4 +101,6 @@ static inline int vm_get_vmcs_field(vm_vcpu_t *vcpu, seL4_Word field, uint32_t *
     _Generic((value), uint32_t *                                                                   \
              : hostvm_get_vmcs_field32, default                                                    \
              : (vm_get_vmcs_field))((vcpu), (field), (value))
+#endif
+
 #endif

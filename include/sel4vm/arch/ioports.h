@@ -1,6 +1,8 @@
 /* x86 I/O ports: who answers them. */
 #pragma once
 
+#if defined(__x86_64__)
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -126,4 +128,6 @@ int vm_enable_passthrough_ioport(vm_vcpu_t *vcpu, uint16_t port_start, uint16_t 
 
 #ifdef __cplusplus
 }
+#endif
+
 #endif

@@ -3,6 +3,8 @@
 
 #include <sel4vm/guest_vm.h>
 
+#if defined(__x86_64__)
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -63,4 +65,6 @@ int vm_reg_new_vmcall_handler(vm_t *vm, vmcall_handler func, int token);
 
 #ifdef __cplusplus
 }
+#endif
+
 #endif

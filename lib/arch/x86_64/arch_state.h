@@ -11,8 +11,11 @@
 /* Lines that libsel4vm knows: those of the 8259 pair. */
 enum { ARCH_NR_IRQS = 16 };
 
+/* Lines can be raised that nobody has registered. */
+enum { ARCH_IRQS_ARE_REGISTERED = 0 };
+
 /* Input lines of the IOAPIC, which has the PICs' among them (82093AA). */
-enum { ARCH_NR_LINES = 24 };
+enum { ARCH_FIRST_LINE = 0, ARCH_NR_LINES = 24 };
 
 /* Control fields of the VMCS that are remembered without effect. */
 enum { ARCH_NR_CONTROLS = 9 };

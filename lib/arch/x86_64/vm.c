@@ -100,6 +100,50 @@ bool arch_irq_is_acknowledged(unsigned irq)
     return irq != 2;
 }
 
+bool arch_irq_controller_is_ready(const vm_t *vm)
+{
+    return vm->hosted->kvm.has_irqchip;
+}
+
+unsigned arch_irq_gsi(unsigned irq)
+{
+    return irq;
+}
+
+int arch_irq_set_level(vm_vcpu_t *vcpu, unsigned irq, int level, int *ret_status)
+{
+    return kvm_irq_line(&vcpu->vm->hosted->kvm, irq, level, ret_status);
+}
+
+int arch_irq_inject(vm_vcpu_t *vcpu, unsigned irq)
+{
+    int status;
+    int r = arch_irq_set_level(vcpu, irq, 1, &status);
+
+    return r < 0 ? r : arch_irq_set_level(vcpu, irq, 0, &status);
+}
+
+/* What the acknowledgement did to the line was to KVM's own share of it. */
+int arch_irq_acknowledged(vm_t *vm, unsigned irq)
+{
+    (void)vm;
+    (void)irq;
+    return 0;
+}
+
+int arch_line_set_level(vm_t *vm, unsigned line, int level)
+{
+    int status;
+
+    return kvm_irq_line(&vm->hosted->kvm, line, level, &status);
+}
+
+int hostvm_vm_gic_version(vm_t *vm)
+{
+    (void)vm;
+    return 0;
+}
+
 int arch_irq_check(const vm_t *vm, int irq)
 {
     (void)vm;

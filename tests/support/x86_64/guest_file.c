@@ -1,5 +1,5 @@
 /* Guests of guests/, in a VM for tests. */
-#include "support/guest_file.h"
+#include "support/x86_64/guest_file.h"
 
 #include <elf.h>
 #include <stdio.h>

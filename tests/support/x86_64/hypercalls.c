@@ -1,5 +1,5 @@
 /* KVMs that hand hypercalls to user space. */
-#include "support/hypercalls.h"
+#include "support/x86_64/hypercalls.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,0 +1,50 @@
+/* What Arm keeps per VM and vcpu: interrupts, and registers as they stand between two entries into
+ * the guest. */
+#ifndef ARCH_ARM64_ARCH_STATE_H
+#define ARCH_ARM64_ARCH_STATE_H
+
+#include <sel4/sel4.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Interrupts of the GIC: 16 that software sends, 16 private to each vcpu, shared ones. */
+enum { ARCH_NR_IRQS = 256 };
+
+/* Only what was registered can be raised by libsel4vm's functions. */
+enum { ARCH_IRQS_ARE_REGISTERED = 1 };
+
+/* Shared interrupts (Arm IHI 0048, 1.4.2). */
+enum { ARCH_FIRST_LINE = 32, ARCH_NR_LINES = ARCH_NR_IRQS };
+
+/* Registers: the words of seL4_UserContext, then those of seL4_VCPUReg. */
+enum {
+    NR_THREAD_WORDS = sizeof(seL4_UserContext) / sizeof(seL4_Word),
+    NR_WORDS = NR_THREAD_WORDS + seL4_VCPUReg_Num,
+};
+
+struct arch_vm {
+    int gic_version;                 /* 0: none */
+    int gic_fd;                      /* valid while gic_version is not 0 */
+    unsigned nr_gic_steps;           /* of its construction that are done */
+    bool is_gic_ready;               /* and with it the number of vcpus is fixed */
+    bool has_forwarded_calls;        /* KVM was told which ones */
+    atomic_uchar irqs[ARCH_NR_IRQS]; /* enum irq_state of shared interrupts */
+};
+
+struct arch_vcpu {
+    uint64_t words[NR_WORDS];
+    uint64_t known;         /* a bit per word: it is the vcpu's */
+    uint64_t dirty;         /* a bit per word: it was set since the last entry */
+    bool is_dirty;          /* any of them */
+    bool is_reset;          /* KVM has given the vcpu its first registers */
+    bool waits_for_startup; /* another vcpu of the guest starts it */
+};
+
+/* After an exit: what was read is stale. */
+static inline void arch_vcpu_exited(struct arch_vcpu *arch)
+{
+    arch->known = arch->dirty;
+}
+
+#endif

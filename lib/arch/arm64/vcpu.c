@@ -1,0 +1,120 @@
+/* An Arm vcpu's first state, and how KVM gets it. */
+#include <errno.h>
+
+#include <sel4vm/boot.h>
+
+#include "arm64/arm64.h"
+
+/* PSTATE after reset: EL1 with its own stack pointer, all interrupts off (Arm ARM, D1.3.2). */
+#define PSTATE_RESET 0x3c5ull
+
+/* The affinity that KVM gives a vcpu for its number (Linux, arch/arm64/kvm/sys_regs.c,
+ * reset_mpidr): 4, 8 and 8 bits. Bit 31 is always set. */
+static uint64_t mpidr_of(unsigned number)
+{
+    return UINT64_C(1) << 31 | (number & 0xf) | (uint64_t)(number >> 4 & 0xff) << 8 |
+           (uint64_t)(number >> 12 & 0xff) << 16;
+}
+
+int arch_vcpu_init(vm_vcpu_t *vcpu)
+{
+    struct arch_vcpu *arch = &vcpu->hosted->arch;
+
+    if (vcpu->vm->hosted->arch.is_gic_ready) {
+        return fail(-EBUSY, "cannot create another vcpu: the interrupt controller was set up when "
+                            "the first one was started; create them all before");
+    }
+    arch->words[WORD_SPSR] = PSTATE_RESET;
+    arch->known = WORDS_THREAD;
+    return 0;
+}
+
+static int reset(struct hosted_vcpu *hv)
+{
+    int r = hv->arch.is_reset ? 0 : kvm_vcpu_reset(&hv->kvm);
+
+    hv->arch.is_reset = r == 0;
+    return r;
+}
+
+/*
+ * The interrupt controller is set up when all vcpus are there, and before any of them runs. Those
+ * that were not started yet are off.
+ */
+static int open_all(vm_t *vm)
+{
+    struct hosted_vm *hosted = vm->hosted;
+
+    for (unsigned i = 0; i < vm->num_vcpus; i++) {
+        struct hosted_vcpu *hv = vm->vcpus[i]->hosted;
+        int r = kvm_vcpu_open(&hv->kvm, &hosted->kvm, vcpu_cpu_number(vm->vcpus[i]));
+
+        if (r == 0) {
+            r = reset(hv);
+        }
+        if (r == 0 && !hv->is_open) {
+            r = kvm_vcpu_set_mp_state(&hv->kvm, KVM_MP_STATE_STOPPED);
+        }
+        if (r < 0) {
+            return r;
+        }
+    }
+    return gic_set_up(vm);
+}
+
+static void apply_number(vm_vcpu_t *vcpu)
+{
+    const unsigned word = NR_THREAD_WORDS + seL4_VCPUReg_VMPIDR_EL2;
+    struct hosted_vcpu *hv = vcpu->hosted;
+
+    if (hv->kvm.id != vcpu_cpu_number(vcpu) && (hv->arch.dirty & REG_BIT(word)) == 0) {
+        regs_set(hv, word, mpidr_of(vcpu_cpu_number(vcpu)));
+    }
+}
+
+int arch_vcpu_open(vm_vcpu_t *vcpu)
+{
+    struct hosted_vm *hosted = vcpu->vm->hosted;
+    struct hosted_vcpu *hv = vcpu->hosted;
+    int r = 0;
+
+    if (!hosted->arch.has_forwarded_calls) {
+        r = calls_forward(vcpu->vm);
+        hosted->arch.has_forwarded_calls = r == 0;
+    }
+    if (r == 0 && hosted->kvm.has_irqchip && !hosted->arch.is_gic_ready) {
+        r = open_all(vcpu->vm);
+    }
+    if (r == 0) {
+        r = reset(hv);
+    }
+    if (r == 0) {
+        r = kvm_vcpu_set_mp_state(&hv->kvm, hv->arch.waits_for_startup ? KVM_MP_STATE_STOPPED
+                                                                       : KVM_MP_STATE_RUNNABLE);
+    }
+    if (r == 0) {
+        apply_number(vcpu);
+        hv->arch.known = hv->arch.dirty;
+    }
+    return r;
+}
+
+int hostvm_vcpu_wait_for_startup(vm_vcpu_t *vcpu)
+{
+    int r = 0;
+
+    if (!vcpu_is_usable(vcpu)) {
+        return public_status(NULL, fail(-EINVAL, "hostvm_vcpu_wait_for_startup: no vcpu given"));
+    }
+    vm_enter(vcpu->vm);
+    if (vcpu->hosted->is_open || vcpu->vcpu_id == BOOT_VCPU || !vcpu->vm->hosted->kvm.has_irqchip) {
+        r = fail(-EINVAL,
+                 "vcpu %u cannot wait until the guest starts it: it is the boot vcpu, was started "
+                 "already, or the VM has no interrupt controller",
+                 vcpu->vcpu_id);
+    } else {
+        vcpu->hosted->arch.waits_for_startup = true;
+    }
+    vm_leave(vcpu->vm);
+    return public_status(vcpu->vm, r);
+}

@@ -1,0 +1,84 @@
+/* What KVM wants to know of an Arm VM before it has vcpus, and what only other machines have. */
+#include <errno.h>
+
+#include <hostvm/vmcall.h>
+#include <sel4vm/arch/guest_memory_arch.h>
+
+#include "arm64/arm64.h"
+
+int arch_vm_init(vm_t *vm)
+{
+    struct kvm_vm *kvm = &vm->hosted->kvm;
+
+    /* Else KVM_RUN fails, without a word about where. */
+    return kvm_vm_check_cap(kvm, KVM_CAP_ARM_NISV_TO_USER) > 0
+               ? kvm_vm_enable_cap(kvm, KVM_CAP_ARM_NISV_TO_USER, 0)
+               : 0;
+}
+
+void arch_vm_fini(vm_t *vm)
+{
+    gic_fini(vm);
+}
+
+/* Boot images may lie anywhere. */
+bool arch_can_boot_from(struct range ram)
+{
+    (void)ram;
+    return true;
+}
+
+bool arch_is_notification_failure(int result)
+{
+    return result != 0;
+}
+
+uintptr_t vm_arm_ipa_to_pa(vm_t *vm, uintptr_t ipa_base, size_t size)
+{
+    (void)vm;
+    (void)ipa_base;
+    (void)size;
+    return 0;
+}
+
+/* --- a PC's --- */
+
+int hostvm_vm_create_pit(vm_t *vm)
+{
+    return public_status(
+        vm, fail(-EOPNOTSUPP, "cannot create the timer chip: only a PC has it; an Arm processor "
+                              "has timers of its own"));
+}
+
+hostvm_vmcall_mode_t hostvm_vmcall_mode(vm_t *vm)
+{
+    (void)vm;
+    return HOSTVM_VMCALL_NONE;
+}
+
+/* --- the processor: it is the host's in every model, PMU left out --- */
+
+static int set_cpu_model(struct hosted_vm *hosted, hostvm_cpu_model_t model)
+{
+    if (model != HOSTVM_CPU_SEL4 && model != HOSTVM_CPU_HOST) {
+        return fail(-EINVAL, "there is no processor model %d", (int)model);
+    }
+    if (hosted->has_started_vcpu) {
+        return fail(-EBUSY, "cannot change the processor model: a vcpu was started already");
+    }
+    hosted->cpu_model = model;
+    return 0;
+}
+
+int hostvm_vm_set_cpu_model(vm_t *vm, hostvm_cpu_model_t model)
+{
+    int r;
+
+    if (!vm_is_usable(vm)) {
+        return public_status(vm, fail(-EINVAL, "hostvm_vm_set_cpu_model: no VM given"));
+    }
+    vm_enter(vm);
+    r = set_cpu_model(vm->hosted, model);
+    vm_leave(vm);
+    return public_status(vm, r);
+}

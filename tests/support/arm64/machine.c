@@ -1,0 +1,82 @@
+/* What the machine of a test's VM consists of on Arm: a page in the place of ports, and page tables
+ * for guests that have nothing to do with them. */
+#include "support/vm.h"
+
+#include <string.h>
+
+#include <sel4vm/guest_vcpu_fault.h>
+
+enum {
+    PAGE = 0x1000,
+    TABLES_GPA = RAM_SIZE - 2 * PAGE, /* of level 1, then of level 2 */
+    ENTRIES = 512,
+    LARGE_BITS = 21,
+    HUGE_BITS = 30,
+};
+
+/* Descriptors (Arm ARM, D8.3.1): a table; a block that was accessed, inner shareable, its memory
+ * type by its place in MAIR. */
+#define TABLE     0x3ull
+#define BLOCK     0x701ull
+#define TYPE(i)   ((uint64_t)(i) << 2)
+#define MAIR      0x44ffull /* 0: write-back; 1: not cached, so that devices take any alignment */
+#define TCR       0x200803519ull /* 39 bits by TTBR0, none by TTBR1, tables cached; 40 bits out */
+#define SCTLR     0x30d01805ull  /* reset's, with translation and caches on (Arm ARM, D17.2.118) */
+#define CPACR_FPU 0x300000ull
+
+static memory_fault_result_t ports(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t size,
+                                   void *cookie)
+{
+    struct testvm *t = cookie;
+
+    (void)vm;
+    (void)size;
+    if (is_vcpu_read_fault(vcpu)) {
+        return FAULT_ERROR;
+    }
+    if (addr == PORTS_GPA + EXIT_PORT) {
+        testvm_exited(t, (unsigned)get_vcpu_fault_data(vcpu));
+    } else if (addr == PORTS_GPA + KNOCK_PORT && t->listener != NULL) {
+        t->listener(vcpu, t->listener_cookie);
+    }
+    advance_vcpu_fault(vcpu);
+    return FAULT_HANDLED;
+}
+
+void testvm_boot_machine(struct testvm *t)
+{
+    uint64_t *first = testvm_pointer(t, TABLES_GPA, PAGE);
+    uint64_t *second = testvm_pointer(t, TABLES_GPA + PAGE, PAGE);
+
+    assert_non_null(vm_reserve_memory_at(&t->vm, PORTS_GPA, PAGE, ports, t));
+    for (uint64_t i = 0; i < ENTRIES; i++) {
+        first[i] = i << HUGE_BITS | BLOCK | TYPE(1);
+        second[i] = i << LARGE_BITS | BLOCK | TYPE(i == 0 ? 0 : 1);
+    }
+    first[0] = (TABLES_GPA + PAGE) | TABLE;
+}
+
+void testvm_boot_vcpu(struct testvm *t, vm_vcpu_t *vcpu, uintptr_t pc, uintptr_t sp)
+{
+    (void)t;
+    assert_int_equal(vm_set_thread_context_reg(vcpu, CONTEXT_REG(pc), pc), 0);
+    assert_int_equal(vm_set_arm_vcpu_reg(vcpu, seL4_VCPUReg_SP_EL1, sp), 0);
+    assert_int_equal(vm_set_arm_vcpu_reg(vcpu, seL4_VCPUReg_MAIR, MAIR), 0);
+    assert_int_equal(vm_set_arm_vcpu_reg(vcpu, seL4_VCPUReg_TCR, TCR), 0);
+    assert_int_equal(vm_set_arm_vcpu_reg(vcpu, seL4_VCPUReg_TTBR0, TABLES_GPA), 0);
+    assert_int_equal(vm_set_arm_vcpu_reg(vcpu, seL4_VCPUReg_CPACR, CPACR_FPU), 0);
+    assert_int_equal(vm_set_arm_vcpu_reg(vcpu, seL4_VCPUReg_SCTLR, SCTLR), 0);
+}
+
+void testvm_listen(struct testvm *t, listener_fn listener, void *cookie)
+{
+    t->listener = listener;
+    t->listener_cookie = cookie;
+}
+
+void testvm_map_device_at(struct testvm *t, uintptr_t gpa)
+{
+    uint64_t *second = testvm_pointer(t, TABLES_GPA + PAGE, PAGE);
+
+    second[DEVICE_GPA >> LARGE_BITS] = gpa | BLOCK | TYPE(0);
+}

@@ -1,0 +1,83 @@
+/* What the machine of a test's VM consists of on x86: two ports. */
+#include "support/vm.h"
+
+#include <string.h>
+
+static ioport_fault_result_t exit_port(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
+                                       unsigned value)
+{
+    (void)vcpu;
+    (void)port;
+    (void)size;
+    testvm_exited(cookie, value);
+    return IO_FAULT_HANDLED;
+}
+
+static ioport_fault_result_t knock_port(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
+                                        unsigned value)
+{
+    struct testvm *t = cookie;
+
+    (void)port;
+    (void)size;
+    (void)value;
+    t->listener(vcpu, t->listener_cookie);
+    return IO_FAULT_HANDLED;
+}
+
+void testvm_boot_machine(struct testvm *t)
+{
+    const vm_ioport_interface_t port = {t, NULL, exit_port, "exit"};
+
+    assert_int_equal(
+        vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){EXIT_PORT, EXIT_PORT}, port), 0);
+}
+
+void testvm_boot_vcpu(struct testvm *t, vm_vcpu_t *vcpu, uintptr_t pc, uintptr_t sp)
+{
+    (void)t;
+    assert_int_equal(vm_set_vmcs_field(vcpu, VMX_GUEST_RIP, pc), 0);
+    assert_int_equal(vm_set_vmcs_field(vcpu, VMX_GUEST_RSP, sp), 0);
+}
+
+void testvm_listen(struct testvm *t, listener_fn listener, void *cookie)
+{
+    const vm_ioport_interface_t port = {t, NULL, knock_port, "knock"};
+
+    t->listener = listener;
+    t->listener_cookie = cookie;
+    assert_int_equal(
+        vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){KNOCK_PORT, KNOCK_PORT}, port), 0);
+}
+
+static void set_table(struct testvm *t, seL4_Word base_field, seL4_Word base, seL4_Word limit_field,
+                      seL4_Word limit)
+{
+    assert_int_equal(vm_set_vmcs_field(t->vcpu, base_field, base), 0);
+    assert_int_equal(vm_set_vmcs_field(t->vcpu, limit_field, limit), 0);
+}
+
+void testvm_set_vector(struct testvm *t, unsigned vector, uintptr_t gpa)
+{
+    /* Nothing, 64-bit code, data, as the vcpu's segments are (Intel SDM 3A, 3.4.5). */
+    static const uint64_t segments[] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff};
+    enum { GATE_SIZE = 16, NR_GATES = 256 };
+    /* A present interrupt gate to segment 8; the offset is split in three (SDM 3A, 6.14.1). */
+    const uint64_t gate[] = {
+        (gpa & 0xffff) | 0x8e00ull << 32 | 0x8ull << 16 | (gpa >> 16 & 0xffff) << 48,
+        gpa >> 32,
+    };
+
+    memcpy(testvm_pointer(t, GDT_GPA, sizeof(segments)), segments, sizeof(segments));
+    memcpy(testvm_pointer(t, IDT_GPA + vector * GATE_SIZE, GATE_SIZE), gate, sizeof(gate));
+    set_table(t, VMX_GUEST_GDTR_BASE, GDT_GPA, VMX_GUEST_GDTR_LIMIT, sizeof(segments) - 1);
+    set_table(t, VMX_GUEST_IDTR_BASE, IDT_GPA, VMX_GUEST_IDTR_LIMIT, GATE_SIZE * NR_GATES - 1);
+}
+
+void testvm_map_device_at(struct testvm *t, uintptr_t gpa)
+{
+    enum { DIRECTORY_GPA = 0x10002000, PAGE = 4096, LARGE_BITS = 21 };
+    uint64_t *directory = testvm_pointer(t, DIRECTORY_GPA, PAGE);
+
+    directory[DEVICE_GPA >> LARGE_BITS] = gpa | 0x87; /* as vm_create_vcpu made the others */
+}
