@@ -11,8 +11,7 @@
 enum { PL011_FIFO = 32, PL011_SIZE = 0x1000 };
 
 struct pl011_fifo {
-    uint16_t entries[PL011_FIFO]; /* oldest at head; errors above the byte, as in the data register
-                                   */
+    uint16_t entries[PL011_FIFO]; /* oldest at head; errors above the byte */
     unsigned head, count;
 };
 

@@ -32,7 +32,7 @@ struct devtree_config {
     enum devtree_gic gic;
     const struct devtree_device *devices; /* by address */
     unsigned nr_devices;
-    const char *console; /* alias of the device that the guest prints to; NULL: none */
+    const char *console; /* what the guest prints to: "ALIAS" or "ALIAS:OPTIONS"; NULL: none */
 };
 
 /* What differs from start to start. */
@@ -55,7 +55,7 @@ int devtree_build(const struct devtree_config *config, const struct devtree_chos
 /*
  * The same with a tree from the file called name. In it, /chosen alone is touched: a command line
  * that is not empty replaces the file's, initrd and seeds are ours. -ENOEXEC when it is no tree or
- * a damaged one, -EFBIG when it does not fit; else as image_file_open.
+ * a damaged one, -EFBIG when it does not fit; else as regular_file_open.
  */
 int devtree_load(const char *name, const struct devtree_chosen *chosen, void *buffer, size_t size,
                  size_t *ret_size, struct load_error *err);
