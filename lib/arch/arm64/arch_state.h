@@ -41,8 +41,8 @@ struct arch_vcpu {
     bool waits_for_startup; /* another vcpu of the guest starts it */
 };
 
-/* After an exit: what was read is stale. */
-static inline void arch_vcpu_exited(struct arch_vcpu *arch)
+/* Before an entry: what was read is stale from now on. */
+static inline void arch_vcpu_enters(struct arch_vcpu *arch)
 {
     arch->known = arch->dirty;
 }

@@ -153,6 +153,14 @@ int arch_fault_ignore_read(vm_vcpu_t *vcpu)
     return r;
 }
 
+/* --- the border: any thread may ask, also while the guest runs --- */
+
+static void enter(vm_vcpu_t *vcpu)
+{
+    vm_enter(vcpu->vm);
+    vcpu_leave_guest(vcpu);
+}
+
 /* --- a thread's registers --- */
 
 /* What a context brings back unchanged is not set: in a callback, the access may have a result for
@@ -176,8 +184,9 @@ int vm_set_thread_context(vm_vcpu_t *vcpu, seL4_UserContext context)
     if (!vcpu_is_usable(vcpu)) {
         return public_status(NULL, fail(-EINVAL, "vm_set_thread_context: no vcpu given"));
     }
-    vm_enter(vcpu->vm);
+    enter(vcpu);
     r = set_context(vcpu->hosted, (const seL4_Word *)&context);
+    vcpu_was_set(vcpu);
     vm_leave(vcpu->vm);
     return public_status(vcpu->vm, r);
 }
@@ -190,7 +199,7 @@ int vm_get_thread_context(vm_vcpu_t *vcpu, seL4_UserContext *context)
         return public_status(NULL,
                              fail(-EINVAL, "vm_get_thread_context: no vcpu or no result given"));
     }
-    vm_enter(vcpu->vm);
+    enter(vcpu);
     r = regs_load(vcpu->hosted, WORDS_THREAD);
     if (r == 0) {
         memcpy(context, vcpu->hosted->arch.words, sizeof(*context));
@@ -230,8 +239,9 @@ static int check_system_reg(const vm_vcpu_t *vcpu, seL4_Word reg)
 
 static int set_reg(vm_vcpu_t *vcpu, unsigned word, uintptr_t value)
 {
-    vm_enter(vcpu->vm);
+    enter(vcpu);
     regs_set(vcpu->hosted, word, value);
+    vcpu_was_set(vcpu);
     vm_leave(vcpu->vm);
     return 0;
 }
@@ -240,7 +250,7 @@ static int get_reg(vm_vcpu_t *vcpu, unsigned word, uintptr_t *value)
 {
     int r;
 
-    vm_enter(vcpu->vm);
+    enter(vcpu);
     r = regs_load(vcpu->hosted, REG_BIT(word));
     if (r == 0) {
         *value = vcpu->hosted->arch.words[word];
