@@ -72,16 +72,14 @@ BENCHES := $(patsubst tests/%.c,%,$(wildcard tests/bench/*.c))
 SUPPORT_SRC := $(wildcard tests/support/*.c tests/support/$(ARCH)/*.c)
 
 # About what one architecture alone has, or with guests in its instructions; the rest is for all.
-GUEST_TESTS_x86_64 := $(addprefix guest/test_,chipset events failures faults guest_window interrupts misuse notifications \
+GUEST_TESTS_x86_64 := $(addprefix guest/test_,chipset events failures faults guest_window interrupts live_registers misuse notifications \
     page_tables plat_patterns ports registers start_order steps stress vmcall vmcall_routes)
-GUEST_TESTS_arm64 := $(addprefix guest/test_arm64_,gic vcpu)
+GUEST_TESTS_arm64 := $(addprefix guest/test_arm64_,calls gic vcpu)
 GUEST_TESTS := $(filter-out $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_TESTS_$(arch))),$(GUEST_TESTS))
 
-# The command is x86's alone so far, and with it the tests of its rooms and the guests it boots.
-HAS_COMMAND := $(filter x86_64,$(ARCH))
-ifeq ($(HAS_COMMAND),)
-VMM_SRC :=
-UNIT_TESTS := $(filter-out $(addprefix unit/test_,console dev_% load_% machine_%),$(UNIT_TESTS))
+# The bare-metal guests are x86's alone so far, and with them the examples that have such code in them.
+HAS_GUESTS := $(filter x86_64,$(ARCH))
+ifeq ($(HAS_GUESTS),)
 EXAMPLES :=
 EXAMPLES_CXX :=
 endif
@@ -100,7 +98,7 @@ VMM_LIBS = $(shell $(PKG_CONFIG) --libs $(VMM_PKGS))
 VMM_STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs $(VMM_PKGS))
 
 .PHONY: all
-all: $(B)/libhostvm.a $(B)/libhostvm.so $(if $(HAS_COMMAND),$(B)/hostvm guests) links ## library, command and guests (the default); installs nothing
+all: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm $(if $(HAS_GUESTS),guests) links ## library, command and guests (the default); installs nothing
 
 # --- objects; rebuilt when the flags change ---
 
@@ -176,17 +174,17 @@ $(GUEST_BUILD)/init: guests/linux/init.c
 guests: $(GUESTS) $(GUEST_BUILD)/init ## the test guests
 
 .PHONY: links
-links: $(B)/libhostvm.a $(B)/libhostvm.so $(if $(HAS_COMMAND),$(B)/hostvm)
+links: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm
 ifeq ($(ARCH)-$(VARIANT),$(HOST_ARCH)-plain)
-	$(Q)for f in libhostvm.a libhostvm.so $(if $(HAS_COMMAND),hostvm); do ln -sfn $(ARCH)-plain/$$f $(BUILD)/$$f; done
-	$(if $(HAS_COMMAND),$(Q)ln -sfn $(ARCH)-plain/guests $(BUILD)/guests)
+	$(Q)for f in libhostvm.a libhostvm.so hostvm; do ln -sfn $(ARCH)-plain/$$f $(BUILD)/$$f; done
+	$(if $(HAS_GUESTS),$(Q)ln -sfn $(ARCH)-plain/guests $(BUILD)/guests)
 endif
 
 # --- tests: each a program; memory, descriptors and ioctls can be made to fail in all of them ---
 
 WRAP := @tests/support/inject.flags
-TEST_ARCHIVES := $(if $(HAS_COMMAND),$(B)/libvmm.a) $(B)/libhostvm.a
-TEST_LIBS = $(LIB_LIBS) $(shell $(PKG_CONFIG) --libs cmocka) $(if $(HAS_COMMAND),$(VMM_LIBS))
+TEST_ARCHIVES := $(B)/libvmm.a $(B)/libhostvm.a
+TEST_LIBS = $(LIB_LIBS) $(shell $(PKG_CONFIG) --libs cmocka) $(VMM_LIBS)
 
 $(B)/tests/unit/test_% $(B)/tests/guest/test_%: $(SUPPORT_OBJ) $(TEST_ARCHIVES)
 $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%): %: %.o $(SUPPORT_OBJ) $(TEST_ARCHIVES)
@@ -208,7 +206,7 @@ test-programs: $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%) exampl
 examples: $(EXAMPLES:%=$(B)/tests/%) $(EXAMPLES_CXX:%=$(B)/tests/%) ## the programs of tests/examples
 
 # What only several threads can get wrong: to be built with SAN=thread.
-THREAD_TESTS := $(addprefix guest/test_,events failures notifications stress threads)
+THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads)
 .PHONY: thread-programs
 thread-programs: $(THREAD_TESTS:%=$(B)/tests/%)
 .PHONY: thread-tests

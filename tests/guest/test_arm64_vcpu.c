@@ -12,6 +12,7 @@
 #include <sel4vm/guest_vm_util.h>
 
 #include "support/device.h"
+#include "support/inject.h"
 
 enum { PAGE = 4096, SECOND_CODE_GPA = 0x2000, NR_WORDS = sizeof(seL4_UserContext) / 8 };
 
@@ -394,6 +395,27 @@ static void test_the_target_cpu_is_the_guests_affinity(void **state)
     }
 }
 
+/* --- caches --- */
+
+static void test_a_frames_bytes_can_be_written_back(void **state)
+{
+    struct testvm *t = *state;
+    seL4_CPtr frame = envs_frame(&t->env, 12);
+
+    assert_int_equal(seL4_ARM_Page_CleanInvalidate_Data(frame, 0, PAGE), seL4_NoError);
+    assert_int_equal(seL4_ARM_Page_CleanInvalidate_Data(frame, 100, 101), seL4_NoError);
+    assert_int_equal(seL4_ARM_Page_CleanInvalidate_Data(frame, 8, 8), seL4_RangeError);
+    assert_int_equal(seL4_ARM_Page_CleanInvalidate_Data(frame, 0, PAGE + 1), seL4_RangeError);
+    assert_int_equal(seL4_ARM_Page_CleanInvalidate_Data(t->env.endpoint, 0, PAGE),
+                     seL4_InvalidCapability);
+    assert_int_equal(seL4_ARM_Page_CleanInvalidate_Data(1, 0, PAGE), seL4_InvalidCapability);
+    inject_fail_nth(1);
+    assert_int_equal(seL4_ARM_Page_CleanInvalidate_Data(frame, 0, PAGE), seL4_NotEnoughMemory);
+    assert_true(inject_disarm());
+    assert_reason("cannot map a frame to write its cached bytes back: Cannot allocate memory");
+    envs_delete(&t->env, frame);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +435,7 @@ int main(void)
         cmocka_unit_test(test_power_off_and_reset_end_the_run_cleanly),
         vm_test(test_the_guest_starts_a_vcpu_that_waits_for_it),
         cmocka_unit_test(test_the_target_cpu_is_the_guests_affinity),
+        vm_test(test_a_frames_bytes_can_be_written_back),
     };
 
     return run_vm_tests(tests);

@@ -258,7 +258,7 @@ static void test_an_ignored_store_to_read_only_memory_writes_nothing(void **stat
     testvm_run_to_exit(t);
     assert_int_equal(device.nr_accesses, 1);
     assert_int_equal(memory(t), 0xfeed);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 1);
+    assert_int_equal(testvm_reg(t, REG_B), 1);
 }
 
 static void test_restarting_a_store_to_read_only_memory_ends_the_run(void **state)

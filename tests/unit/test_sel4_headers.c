@@ -40,6 +40,10 @@ compile_time_assert(vbe_info_size, sizeof(seL4_VBEInfoBlock_t) == 512);
 compile_time_assert(vbe_mode_size, sizeof(seL4_VBEModeInfoBlock_t) == 256);
 compile_time_assert(vcpu_context_size, sizeof(seL4_VCPUContext) == 15 * sizeof(seL4_Word));
 compile_time_assert(user_context_size, sizeof(seL4_UserContext) == 20 * sizeof(seL4_Word));
+#elif defined(CONFIG_ARCH_AARCH64)
+compile_time_assert(user_context_size, sizeof(seL4_UserContext) == 36 * sizeof(seL4_Word));
+compile_time_assert(user_context_x9, offsetof(seL4_UserContext, x9) == 17 * sizeof(seL4_Word));
+compile_time_assert(vcpu_regs, seL4_VCPUReg_Num == 24);
 #endif
 
 /* The order that clients' initialisers and saved members rely on. */
@@ -334,8 +338,7 @@ static void check_lacking_vspace(vspace_t *vspace)
     assert_int_equal(vspace_get_cap(vspace, page), seL4_CapNull);
     assert_int_equal(vspace_get_root(vspace), seL4_CapNull);
     assert_int_equal(vspace_get_cookie(vspace, page), 0);
-    assert_int_equal(vspace_share_mem_at_vaddr(vspace, vspace, page, 1, 12, page, reservation),
-                     -1);
+    assert_int_equal(vspace_share_mem_at_vaddr(vspace, vspace, page, 1, 12, page, reservation), -1);
     assert_ptr_equal(vaddr, &config);
 }
 
