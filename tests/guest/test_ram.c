@@ -358,6 +358,9 @@ static void test_ram_that_ends_above_4_gib_is_no_place_for_boot_images(void **st
     };
 
     (void)state;
+    if (!BOOTS_FROM_LOW_RAM) {
+        skip();
+    }
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct testvm *t = testvm_create();
         uintptr_t addr = 0;
