@@ -96,7 +96,7 @@ VMM_LIBS = $(shell $(PKG_CONFIG) --libs $(VMM_PKGS))
 VMM_STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs $(VMM_PKGS))
 
 .PHONY: all
-all: $(B)/libhostvm.a $(B)/libhostvm.so $(if $(HAS_COMMAND),$(B)/hostvm guests) links ## library, command and guests (the default); installs nothing
+all: $(B)/libhostvm.a $(B)/libhostvm.so $(if $(HAS_COMMAND),$(B)/hostvm) guests links ## library, command and guests (the default); installs nothing
 
 # --- objects; rebuilt when the flags change ---
 
@@ -108,7 +108,7 @@ FORCE:
 
 $(B)/lib/%.o: CPPFLAGS_ROOM = -Ilib -Ilib/arch -Ilib/arch/$(ARCH)
 $(B)/vmm/%.o: CPPFLAGS_ROOM = -Ivmm
-$(B)/tests/%.o: CPPFLAGS_ROOM = -Itests -Itests/support/$(ARCH) -Iguests -DGUESTS_DIR='"$(BUILD)/$(ARCH)-plain/guests"'
+$(B)/tests/%.o: CPPFLAGS_ROOM = -Itests -Itests/support/$(ARCH) -Iguests -Iguests/$(ARCH) -DGUESTS_DIR='"$(BUILD)/$(ARCH)-plain/guests"'
 $(B)/tests/unit/%.o: CPPFLAGS_ROOM += -Ilib -Ilib/arch -Ilib/arch/$(ARCH) -Ivmm
 
 $(B)/%.o: %.c $(B)/flags
@@ -166,13 +166,13 @@ $(GUEST_BUILD)/init: guests/linux/init.c
 		-fno-asynchronous-unwind-tables -Wl,--build-id=none -Wl,-z,noseparate-code -s -o $@ $<
 
 .PHONY: guests
-guests: $(GUESTS) $(GUEST_BUILD)/init ## the test guests
+guests: $(GUESTS) $(if $(HAS_COMMAND),$(GUEST_BUILD)/init) ## the test guests
 
 .PHONY: links
 links: $(B)/libhostvm.a $(B)/libhostvm.so $(if $(HAS_COMMAND),$(B)/hostvm)
 ifeq ($(ARCH)-$(VARIANT),$(HOST_ARCH)-plain)
 	$(Q)for f in libhostvm.a libhostvm.so $(if $(HAS_COMMAND),hostvm); do ln -sfn $(ARCH)-plain/$$f $(BUILD)/$$f; done
-	$(if $(HAS_COMMAND),$(Q)ln -sfn $(ARCH)-plain/guests $(BUILD)/guests)
+	$(Q)ln -sfn $(ARCH)-plain/guests $(BUILD)/guests
 endif
 
 # --- tests: each a program; memory, descriptors and ioctls can be made to fail in all of them ---
