@@ -77,9 +77,9 @@ GUEST_TESTS_x86_64 := $(addprefix guest/test_,chipset events failures faults gue
 GUEST_TESTS_arm64 := $(addprefix guest/test_arm64_,calls gic vcpu)
 GUEST_TESTS := $(filter-out $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_TESTS_$(arch))),$(GUEST_TESTS))
 
-# The bare-metal guests are x86's alone so far, and with them the examples that have such code in them.
-HAS_GUESTS := $(filter x86_64,$(ARCH))
-ifeq ($(HAS_GUESTS),)
+# The examples, and Linux's first program, have x86 code in them.
+IS_X86_64 := $(filter x86_64,$(ARCH))
+ifeq ($(IS_X86_64),)
 EXAMPLES :=
 EXAMPLES_CXX :=
 endif
@@ -98,7 +98,7 @@ VMM_LIBS = $(shell $(PKG_CONFIG) --libs $(VMM_PKGS))
 VMM_STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs $(VMM_PKGS))
 
 .PHONY: all
-all: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm $(if $(HAS_GUESTS),guests) links ## library, command and guests (the default); installs nothing
+all: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm guests links ## library, command and guests (the default); installs nothing
 
 # --- objects; rebuilt when the flags change ---
 
@@ -110,7 +110,7 @@ FORCE:
 
 $(B)/lib/%.o: CPPFLAGS_ROOM = -Ilib -Ilib/arch -Ilib/arch/$(ARCH)
 $(B)/vmm/%.o: CPPFLAGS_ROOM = -Ivmm
-$(B)/tests/%.o: CPPFLAGS_ROOM = -Itests -Itests/support/$(ARCH) -Iguests -DGUESTS_DIR='"$(BUILD)/$(ARCH)-plain/guests"'
+$(B)/tests/%.o: CPPFLAGS_ROOM = -Itests -Itests/support/$(ARCH) -Iguests -Iguests/$(ARCH) -DGUESTS_DIR='"$(BUILD)/$(ARCH)-plain/guests"'
 $(B)/tests/unit/%.o: CPPFLAGS_ROOM += -Ilib -Ilib/arch -Ilib/arch/$(ARCH) -Ivmm
 
 $(B)/%.o: %.c $(B)/flags
@@ -171,13 +171,13 @@ $(GUEST_BUILD)/init: guests/linux/init.c
 		-fno-asynchronous-unwind-tables -Wl,--build-id=none -Wl,-z,noseparate-code -s -o $@ $<
 
 .PHONY: guests
-guests: $(GUESTS) $(GUEST_BUILD)/init ## the test guests
+guests: $(GUESTS) $(if $(IS_X86_64),$(GUEST_BUILD)/init) ## the test guests
 
 .PHONY: links
 links: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm
 ifeq ($(ARCH)-$(VARIANT),$(HOST_ARCH)-plain)
 	$(Q)for f in libhostvm.a libhostvm.so hostvm; do ln -sfn $(ARCH)-plain/$$f $(BUILD)/$$f; done
-	$(if $(HAS_GUESTS),$(Q)ln -sfn $(ARCH)-plain/guests $(BUILD)/guests)
+	$(Q)ln -sfn $(ARCH)-plain/guests $(BUILD)/guests
 endif
 
 # --- tests: each a program; memory, descriptors and ioctls can be made to fail in all of them ---

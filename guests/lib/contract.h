@@ -2,19 +2,23 @@
  * What guests and the host halves of their tests agree on: numbers only, for C and assembler alike.
  *
  * Every guest lies in [GUEST_IMAGE_BASE, GUEST_IMAGE_END), needs RAM there, and starts at the ELF
- * file's e_entry in whatever mode a vcpu has at first (x86_64/start.S). It prints to the 16550 at
- * 0x3f8 when one answers there, else byte by byte to GUEST_PRINT_PORT.
+ * file's e_entry in whatever mode a vcpu has at first (start.S). It prints to the 16550 at 0x3f8
+ * when one answers there (arm64: to the PL011 of a machine that has a device tree), else byte by
+ * byte to GUEST_PRINT_PORT. Ports are bytes behind GUEST_PORTS_BASE on arm64.
  */
 #ifndef LIB_CONTRACT_H
 #define LIB_CONTRACT_H
 
-#define GUEST_IMAGE_BASE 0x100000
-#define GUEST_IMAGE_END  0x200000
+#include "place.h"
 
-/* RAM that guest and host write to each other: every guest's RAM is [0..GUEST_RAM_END). */
-#define GUEST_SHARED_BASE 0x200000
+#define GUEST_IMAGE_BASE (GUEST_RAM_BASE + 0x100000)
+#define GUEST_IMAGE_END  (GUEST_RAM_BASE + 0x200000)
+
+/* RAM that guest and host write to each other: every guest's RAM is
+ * [GUEST_RAM_BASE..GUEST_RAM_END), which place.h has for each architecture. */
+#define GUEST_SHARED_BASE (GUEST_RAM_BASE + 0x200000)
 #define GUEST_SHARED_SIZE 0x4000
-#define GUEST_RAM_END     0x400000
+#define GUEST_RAM_END     (GUEST_RAM_BASE + 0x400000)
 
 /* Word i of 8 bytes in a page that one of them fills for the other; salt tells pages apart. */
 #define GUEST_PATTERN(salt, i) (((i) + 1) * 0x0123456789abcdefull + (salt))

@@ -9,7 +9,7 @@
 #include <sel4vm/arch/vmcall.h>
 
 #include "lib/contract.h"
-#include "support/x86_64/guest_file.h"
+#include "support/guest_file.h"
 
 enum { TOKEN = 12, OTHER = 13 };
 

@@ -46,6 +46,7 @@ struct guest_code {
 #include "machine.h"
 
 typedef void (*listener_fn)(vm_vcpu_t *vcpu, void *cookie);
+typedef void (*port_fn)(vm_vcpu_t *vcpu, unsigned port, unsigned value, void *cookie);
 
 struct testvm {
     hostvm_env_t env;
@@ -55,6 +56,8 @@ struct testvm {
     unsigned exit_value; /* the last one */
     listener_fn listener;
     void *listener_cookie;
+    port_fn port;
+    void *port_cookie;
 };
 
 /* An environment and an empty VM. Fails the test if there is none to be had. */
@@ -80,6 +83,9 @@ void testvm_boot_vcpu(struct testvm *t, vm_vcpu_t *vcpu, uintptr_t pc, uintptr_t
 
 /* At each GUEST_KNOCK of the guest, on its thread. Once, after testvm_boot. */
 void testvm_listen(struct testvm *t, listener_fn listener, void *cookie);
+
+/* Bytes that the guest writes to these two ports, or what is in their place, go to the function. */
+void testvm_take_ports(struct testvm *t, unsigned first, unsigned second, port_fn fn, void *cookie);
 
 /* What the guest has at DEVICE_GPA is guest-physical gpa from now on, for 2 MiB; before it runs. */
 void testvm_map_device_at(struct testvm *t, uintptr_t gpa);

@@ -38,6 +38,9 @@ static memory_fault_result_t ports(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, si
         testvm_exited(t, (unsigned)get_vcpu_fault_data(vcpu));
     } else if (addr == PORTS_GPA + KNOCK_PORT && t->listener != NULL) {
         t->listener(vcpu, t->listener_cookie);
+    } else if (t->port != NULL) {
+        t->port(vcpu, (unsigned)(addr - PORTS_GPA), (unsigned)get_vcpu_fault_data(vcpu),
+                t->port_cookie);
     }
     advance_vcpu_fault(vcpu);
     return FAULT_HANDLED;
@@ -79,4 +82,12 @@ void testvm_map_device_at(struct testvm *t, uintptr_t gpa)
     uint64_t *second = testvm_pointer(t, TABLES_GPA + PAGE, PAGE);
 
     second[DEVICE_GPA >> LARGE_BITS] = gpa | BLOCK | TYPE(0);
+}
+
+void testvm_take_ports(struct testvm *t, unsigned first, unsigned second, port_fn fn, void *cookie)
+{
+    (void)first;
+    (void)second;
+    t->port = fn;
+    t->port_cookie = cookie;
 }

@@ -81,3 +81,27 @@ void testvm_map_device_at(struct testvm *t, uintptr_t gpa)
 
     directory[DEVICE_GPA >> LARGE_BITS] = gpa | 0x87; /* as vm_create_vcpu made the others */
 }
+
+static ioport_fault_result_t any_port(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
+                                      unsigned value)
+{
+    struct testvm *t = cookie;
+
+    (void)size;
+    t->port(vcpu, port, value, t->port_cookie);
+    return IO_FAULT_HANDLED;
+}
+
+void testvm_take_ports(struct testvm *t, unsigned first, unsigned second, port_fn fn, void *cookie)
+{
+    const unsigned ports[] = {first, second};
+    const vm_ioport_interface_t interface = {t, NULL, any_port, "guest"};
+
+    t->port = fn;
+    t->port_cookie = cookie;
+    for (int i = 0; i < 2; i++) {
+        const vm_ioport_range_t range = {(uint16_t)ports[i], (uint16_t)ports[i]};
+
+        assert_int_equal(vm_io_port_add_handler(&t->vm, range, interface), 0);
+    }
+}

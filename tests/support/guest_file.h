@@ -8,6 +8,9 @@
  * it prints is kept. */
 void guest_file_boot(struct testvm *t, const char *name);
 
+/* What the guest booted last has printed so far. */
+const char *guest_file_printed(void);
+
 /* Runs the guest to its end. Fails the test, and shows what the guest printed, unless all of its
  * checks passed. */
 void guest_file_run(struct testvm *t);

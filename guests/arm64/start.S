@@ -1,0 +1,87 @@
+/*
+ * The first instructions of every guest, at EL1: registers and page tables of its own, whatever the
+ * loader had. x0 is the address of a device tree, or 0 in tests; no other register matters.
+ */
+
+/* Arm ARM, D17.2: SCTLR_EL1 with translation and caches off, and on; MAIR: 0 write-back, 1 not
+ * cached; TCR: 48 bits by TTBR0, tables cached, 40 bits out. */
+#define SCTLR_OFF 0x30d00800
+#define SCTLR_ON  0x30d01805
+#define MAIR      0x44ff
+#define TCR       0x200803510
+
+/* Descriptors (Arm ARM, D8.3.1): a table; blocks that were accessed, inner shareable, of type 0 or
+ * 1. What is not RAM may be accessed at any alignment that way. */
+#define TABLE       0x3
+#define BLOCK_RAM   0x701
+#define BLOCK_OTHER 0x705
+
+#define STACK_SIZE 0x2000
+
+    .section .text.start, "ax"
+    .globl _start
+_start:
+    mov x19, x0
+    ldr x1, =SCTLR_OFF
+    msr sctlr_el1, x1
+    isb
+    ldr x1, =MAIR
+    msr mair_el1, x1
+    ldr x1, =TCR
+    msr tcr_el1, x1
+    ldr x1, =level0
+    msr ttbr0_el1, x1
+    ldr x1, =vectors
+    msr vbar_el1, x1
+    dsb sy
+    tlbi vmalle1
+    dsb sy
+    isb
+    ldr x1, =SCTLR_ON
+    msr sctlr_el1, x1
+    isb
+    msr spsel, #1
+    ldr x1, =stack_top
+    mov sp, x1
+    mov x0, x19
+    bl guest_start                  /* does not return */
+    .ltorg
+
+/* An entry of the table per kind of exception and level it comes from (Arm ARM, D1.3.1.5). */
+    .balign 2048
+vectors:
+    .set i, 0
+    .rept 16
+    .balign 128
+    mov x0, #i
+    mrs x1, esr_el1
+    mrs x2, elr_el1
+    mrs x3, far_el1
+    b handle_exception
+    .set i, i + 1
+    .endr
+
+/* Guest-physical memory as it is: the first 512 GiB, where the second GiB is RAM. */
+    .section .data.tables, "aw"
+    .balign 0x1000
+    .globl level0
+level0:
+    .quad level1 + TABLE
+    .fill 511, 8, 0
+level1:
+    .set i, 0
+    .rept 512
+    .if i == 1
+    .quad i << 30 | BLOCK_RAM
+    .else
+    .quad i << 30 | BLOCK_OTHER
+    .endif
+    .set i, i + 1
+    .endr
+
+    .section .bss.stack, "aw", @nobits
+    .balign 16
+    .skip STACK_SIZE
+stack_top:
+
+    .section .note.GNU-stack, "", @progbits
