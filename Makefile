@@ -77,7 +77,7 @@ GUEST_TESTS_x86_64 := $(addprefix guest/test_,chipset events failures faults gue
 GUEST_TESTS_arm64 := $(addprefix guest/test_arm64_,calls gic vcpu)
 GUEST_TESTS := $(filter-out $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_TESTS_$(arch))),$(GUEST_TESTS))
 
-# The examples, and Linux's first program, have x86 code in them.
+# The examples have x86 code in them.
 IS_X86_64 := $(filter x86_64,$(ARCH))
 ifeq ($(IS_X86_64),)
 EXAMPLES :=
@@ -171,7 +171,7 @@ $(GUEST_BUILD)/init: guests/linux/init.c
 		-fno-asynchronous-unwind-tables -Wl,--build-id=none -Wl,-z,noseparate-code -s -o $@ $<
 
 .PHONY: guests
-guests: $(GUESTS) $(if $(IS_X86_64),$(GUEST_BUILD)/init) ## the test guests
+guests: $(GUESTS) $(GUEST_BUILD)/init ## the test guests
 
 .PHONY: links
 links: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm
@@ -247,15 +247,15 @@ check: $(B)/libhostvm.a $(B)/libhostvm.so ## style, layers, exports
 
 .PHONY: run
 run: ## install what is missing, boot the test kernel, then Debian's kernel to its init
-	$(Q)scripts/deps run
+	$(Q)scripts/deps run $(if $(CROSS),$(ARCH))
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)scripts/run-linux
+	$(Q)ARCH=$(ARCH) scripts/run-linux
 
 .PHONY: shell
 shell: ## an interactive Linux shell in a guest
 	$(Q)scripts/deps run
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)scripts/run-linux --shell
+	$(Q)ARCH=$(HOST_ARCH) scripts/run-linux --shell
 
 .PHONY: bench
 bench: ## measure against the bare KVM loop and other VMMs, in instructions
