@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <hostvm/chipset.h>
+
 #include "load/file.h"
 #include "machine/layout_virt.h"
 
@@ -176,11 +178,12 @@ static void write_gic(struct writer *writer, const struct devtree_config *config
     bool is_v3 = config->gic == DEVTREE_GICV3;
     struct cells reg = {.nr_cells = 0};
 
-    add64(&reg, VIRT_GIC_DIST);
+    add64(&reg, HOSTVM_GIC_DISTRIBUTOR);
     add64(&reg, is_v3 ? VIRT_GICV3_DIST_SIZE : VIRT_GICV2_DIST_SIZE);
-    add64(&reg, is_v3 ? VIRT_GICV3_REDIST : VIRT_GICV2_CPU);
-    add64(&reg, is_v3 ? config->nr_cpus * VIRT_GICV3_REDIST_OF : VIRT_GICV2_CPU_SIZE);
-    begin_at(writer, "interrupt-controller", VIRT_GIC_DIST);
+    add64(&reg, is_v3 ? HOSTVM_GIC_REDISTRIBUTORS : HOSTVM_GIC_CPU_INTERFACE);
+    add64(&reg,
+          is_v3 ? config->nr_cpus * HOSTVM_GIC_REDISTRIBUTOR_SIZE : HOSTVM_GIC_CPU_INTERFACE_SIZE);
+    begin_at(writer, "interrupt-controller", HOSTVM_GIC_DISTRIBUTOR);
     put_text(writer, "compatible", is_v3 ? "arm,gic-v3" : "arm,cortex-a15-gic");
     put_flag(writer, "interrupt-controller");
     put32(writer, "#interrupt-cells", 3);

@@ -24,12 +24,6 @@
 #include "machine/layout_virt.h"
 #include "machine/placement.h"
 
-_Static_assert(VIRT_GIC_DIST == HOSTVM_GIC_DISTRIBUTOR, "the library places it");
-_Static_assert(VIRT_GICV2_CPU == HOSTVM_GIC_CPU_INTERFACE, "the library places it");
-_Static_assert(VIRT_GICV2_CPU_SIZE == HOSTVM_GIC_CPU_INTERFACE_SIZE, "the library places it");
-_Static_assert(VIRT_GICV3_REDIST == HOSTVM_GIC_REDISTRIBUTORS, "the library places it");
-_Static_assert(VIRT_GICV3_REDIST_OF == HOSTVM_GIC_REDISTRIBUTOR_SIZE, "the library places it");
-
 enum { SEED_SIZE = 72 }; /* 8 for the kernel's place, 64 for its random numbers */
 
 /* The state of a processor that Linux is entered in: EL1 with its own stack, interrupts masked (Arm
