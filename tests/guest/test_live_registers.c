@@ -4,22 +4,6 @@
 #include <pthread.h>
 #include <sched.h>
 
-enum { PAGE = 4096, SECOND_CODE_GPA = 0x2000 };
-
-/* Boots a VM with a second vcpu that begins with the code given. */
-static vm_vcpu_t *boot_two(struct testvm *t, const struct guest_code *first,
-                           const struct guest_code *second)
-{
-    vm_vcpu_t *vcpu;
-
-    testvm_boot(t, first);
-    vcpu = vm_create_vcpu(&t->vm, 0);
-    assert_non_null(vcpu);
-    testvm_load(t, SECOND_CODE_GPA, second);
-    testvm_boot_vcpu(t, vcpu, SECOND_CODE_GPA, STACK_GPA - PAGE);
-    return vcpu;
-}
-
 GUEST_CODE(spin, GUEST_FOR_EVER(""));
 
 /* Counts in RBX, until somebody sets R12. */
@@ -101,7 +85,7 @@ static void test_a_callback_reads_and_sets_registers_of_another_vcpu(void **stat
     unsigned nr_calls = 0;
     const vm_ioport_interface_t port = {&nr_calls, NULL, look_at_other, "look"};
 
-    assert_int_equal(vcpu_start(boot_two(t, &count_until_told, &tell_host)), 0);
+    assert_int_equal(vcpu_start(testvm_boot_two(t, &count_until_told, &tell_host)), 0);
     assert_int_equal(vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){0x80, 0x80}, port), 0);
     testvm_run_to_exit(t);
     assert_true(nr_calls >= 10);
@@ -136,7 +120,7 @@ static void test_an_interrupt_queued_by_another_thread_wakes_a_halted_vcpu(void 
         if (nr_vcpus == 1) {
             testvm_boot(t, &halt_and_count);
         } else {
-            assert_int_equal(vcpu_start(boot_two(t, &halt_and_count, &spin)), 0);
+            assert_int_equal(vcpu_start(testvm_boot_two(t, &halt_and_count, &spin)), 0);
         }
         testvm_load(t, 0x2800, &take_interrupt);
         testvm_set_vector(t, 0x24, 0x2800);

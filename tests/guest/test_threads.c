@@ -11,21 +11,7 @@
 
 #include "support/device.h"
 
-enum { PAGE = 4096, NR_VCPUS = 2, SECOND_CODE_GPA = 0x2000, ROUNDS = 200 };
-
-/* Boots a VM with a second vcpu that begins with the code given. */
-static vm_vcpu_t *boot_two(struct testvm *t, const struct guest_code *first,
-                           const struct guest_code *second)
-{
-    vm_vcpu_t *vcpu;
-
-    testvm_boot(t, first);
-    vcpu = vm_create_vcpu(&t->vm, 0);
-    assert_non_null(vcpu);
-    testvm_load(t, SECOND_CODE_GPA, second);
-    testvm_boot_vcpu(t, vcpu, SECOND_CODE_GPA, STACK_GPA - PAGE);
-    return vcpu;
-}
+enum { PAGE = 4096, NR_VCPUS = 2, ROUNDS = 200 };
 
 /* --- vcpus --- */
 
@@ -37,7 +23,7 @@ GUEST_CODE(meet_second,
 static void test_two_vcpus_run_side_by_side(void **state)
 {
     struct testvm *t = *state;
-    vm_vcpu_t *second = boot_two(t, &meet_first, &meet_second);
+    vm_vcpu_t *second = testvm_boot_two(t, &meet_first, &meet_second);
 
     assert_int_equal(vcpu_start(second), 0);
     testvm_run_to_exit(t);
@@ -57,7 +43,7 @@ static void test_a_vcpu_may_be_started_by_a_callback(void **state)
 {
     struct testvm *t = *state;
 
-    (void)boot_two(t, &start_and_meet, &meet_second);
+    (void)testvm_boot_two(t, &start_and_meet, &meet_second);
     testvm_listen(t, start_second, NULL);
     testvm_run_to_exit(t);
 }
@@ -68,7 +54,7 @@ GUEST_CODE(die, GUEST_LOAD_B(0x400000));
 static void test_a_crash_of_one_vcpu_ends_the_run_of_all(void **state)
 {
     struct testvm *t = *state;
-    vm_vcpu_t *second = boot_two(t, &spin, &die);
+    vm_vcpu_t *second = testvm_boot_two(t, &spin, &die);
 
     assert_int_equal(vcpu_start(second), 0);
     assert_int_equal(testvm_run(t), -1);
@@ -108,7 +94,7 @@ static void *signal_when_it_counts(void *arg)
 static void test_a_vm_of_several_vcpus_is_notified_stopped_and_goes_on(void **state)
 {
     struct testvm *t = *state;
-    vm_vcpu_t *second = boot_two(t, &count_for_good, &count_for_good);
+    vm_vcpu_t *second = testvm_boot_two(t, &count_for_good, &count_for_good);
     pthread_t runner = pthread_self();
 
     assert_int_equal(vcpu_start(second), 0);
@@ -178,7 +164,7 @@ static void test_callbacks_of_two_vcpus_never_overlap(void **state)
 {
     struct testvm *t = *state;
     struct crossing crossing = {.nr_calls = 0};
-    vm_vcpu_t *second = boot_two(t, &write_often, &write_often_and_halt);
+    vm_vcpu_t *second = testvm_boot_two(t, &write_often, &write_often_and_halt);
 
     assert_non_null(vm_reserve_memory_at(&t->vm, DEVICE_GPA, PAGE, crossing_fault, &crossing));
     testvm_listen(t, crossing_port, &crossing);
@@ -273,7 +259,7 @@ static void test_mapping_beside_memory_of_two_vcpus_never_loses_an_access(void *
     struct testvm *t = *state;
     struct mapper mapper = {.t = t};
     struct device last_resort = {.result = FAULT_ERROR};
-    vm_vcpu_t *second = boot_two(t, &count_in_ram, &count_beside);
+    vm_vcpu_t *second = testvm_boot_two(t, &count_in_ram, &count_beside);
     pthread_t thread;
 
     assert_int_equal(vm_ram_register_at(&t->vm, 0x202000, PAGE, false), 0);

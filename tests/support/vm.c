@@ -121,6 +121,20 @@ void testvm_boot(struct testvm *t, const struct guest_code *code)
     testvm_boot_vcpu(t, t->vcpu, CODE_GPA, STACK_GPA);
 }
 
+vm_vcpu_t *testvm_boot_two(struct testvm *t, const struct guest_code *first,
+                           const struct guest_code *second)
+{
+    enum { PAGE = 4096 };
+    vm_vcpu_t *vcpu;
+
+    testvm_boot(t, first);
+    vcpu = vm_create_vcpu(&t->vm, 0);
+    assert_non_null(vcpu);
+    testvm_load(t, CODE_GPA + PAGE, second);
+    testvm_boot_vcpu(t, vcpu, CODE_GPA + PAGE, STACK_GPA - PAGE);
+    return vcpu;
+}
+
 void testvm_load(struct testvm *t, uintptr_t gpa, const struct guest_code *code)
 {
     size_t size = (size_t)(code->end - code->begin);

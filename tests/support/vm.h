@@ -81,6 +81,11 @@ void testvm_load(struct testvm *t, uintptr_t gpa, const struct guest_code *code)
 /* A vcpu that the test has created begins at pc, in the state of the boot vcpu. */
 void testvm_boot_vcpu(struct testvm *t, vm_vcpu_t *vcpu, uintptr_t pc, uintptr_t sp);
 
+/* As testvm_boot, with a second vcpu, which is returned: it begins with code of its own, a page
+ * behind the first's, on a stack a page below. */
+vm_vcpu_t *testvm_boot_two(struct testvm *t, const struct guest_code *first,
+                           const struct guest_code *second);
+
 /* At each GUEST_KNOCK of the guest, on its thread. Once, after testvm_boot. */
 void testvm_listen(struct testvm *t, listener_fn listener, void *cookie);
 
