@@ -1,6 +1,7 @@
 /* The guest's accesses to a bus: to its registers, and to the memory of its functions. */
 #include "pci/bus.h"
 
+#include <hostvm/vm.h>
 #include <sel4vm/guest_vcpu_fault.h>
 
 /* --- registers --- */
@@ -86,17 +87,6 @@ void pci_memory_write(struct hostvm_pci_bus *bus, uint64_t addr, size_t size, ui
 
 /* --- faults --- */
 
-/* A fault record of one architecture has the value in its lowest bits, that of the other where the
- * bytes lie in a word: it is put everywhere. */
-static void answer(vm_vcpu_t *vcpu, uint64_t value, size_t size)
-{
-    for (size_t width = size; width < sizeof(value); width *= 2) {
-        value &= ((uint64_t)1 << 8 * width) - 1;
-        value |= value << 8 * width;
-    }
-    (void)set_vcpu_fault_data(vcpu, value); /* it is a read */
-}
-
 memory_fault_result_t pci_config_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t size,
                                        void *cookie)
 {
@@ -105,7 +95,7 @@ memory_fault_result_t pci_config_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr
 
     (void)vm;
     if (is_vcpu_read_fault(vcpu)) {
-        answer(vcpu, hostvm_pci_read_config(bus, offset, size), size);
+        (void)hostvm_set_fault_data(vcpu, hostvm_pci_read_config(bus, offset, size)); /* a read */
     } else {
         hostvm_pci_write_config(bus, offset, size, get_vcpu_fault_data(vcpu));
     }
@@ -118,7 +108,7 @@ memory_fault_result_t pci_memory_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr
 {
     (void)vm;
     if (is_vcpu_read_fault(vcpu)) {
-        answer(vcpu, pci_memory_read(cookie, addr, size), size);
+        (void)hostvm_set_fault_data(vcpu, pci_memory_read(cookie, addr, size)); /* likewise */
     } else {
         pci_memory_write(cookie, addr, size, get_vcpu_fault_data(vcpu));
     }

@@ -257,30 +257,44 @@ static int check_doorbell(const struct hostvm_pci_function *function, unsigned b
     return 0;
 }
 
-int hostvm_pci_doorbell_add(hostvm_pci_function_t *function, unsigned int bar,
-                            const hostvm_doorbell_t *doorbell, int fd)
+static int add_doorbell(struct hostvm_pci_function *function, unsigned bar,
+                        const hostvm_doorbell_t *doorbell, int fd, struct pci_doorbell **ret)
 {
     struct pci_doorbell *bell;
+    int r = check_doorbell(function, bar, doorbell);
 
-    if (function == NULL || doorbell == NULL) {
-        (void)fail(-EINVAL, "hostvm_pci_doorbell_add: no function or no doorbell given");
-        return -1;
-    }
-    if (check_doorbell(function, bar, doorbell) < 0) {
-        return -1;
+    if (r < 0) {
+        return r;
     }
     bell = malloc(sizeof(*bell));
     if (bell == NULL) {
-        (void)fail(-ENOMEM, "cannot add a doorbell: out of memory");
-        return -1;
+        return fail(-ENOMEM, "cannot add a doorbell: out of memory");
     }
-    *bell = (struct pci_doorbell){bar, *doorbell, 0, fd, false, NULL};
+    *bell = (struct pci_doorbell){bar, *doorbell, 0, fd, false, function->doorbells};
+    function->doorbells = bell;
+    *ret = bell;
+    return 0;
+}
+
+int hostvm_pci_doorbell_add(hostvm_pci_function_t *function, unsigned int bar,
+                            const hostvm_doorbell_t *doorbell, int fd)
+{
+    struct pci_doorbell *bell = NULL;
+    int r;
+
+    if (function == NULL || doorbell == NULL) {
+        return pci_status(
+            NULL, fail(-EINVAL, "hostvm_pci_doorbell_add: no function or no doorbell given"));
+    }
+    r = add_doorbell(function, bar, doorbell, fd, &bell);
+    if (r < 0) {
+        return pci_status(function->bus->vm, r);
+    }
     connect_doorbell(function, bell);
-    if (function->bars[bar].is_decoded && !bell->is_connected) {
+    if (function->bars[bar].is_decoded && !bell->is_connected) { /* and that was said */
+        function->doorbells = bell->next;
         free(bell);
         return -1;
     }
-    bell->next = function->doorbells;
-    function->doorbells = bell;
     return 0;
 }

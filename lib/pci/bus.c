@@ -5,9 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <hostvm/vm.h>
+
 #include "base/reason.h"
 
 enum { PAGE = 0x1000, CLASS_HOST_BRIDGE = 0x060000 };
+
+int pci_status(vm_t *vm, int r)
+{
+    if (r < 0) {
+        hostvm_vm_log(vm, HOSTVM_LOG_ERROR, "%s", reason_last());
+        return -1;
+    }
+    return 0;
+}
 
 /* --- the bus --- */
 
@@ -83,31 +94,39 @@ static int add_bridge(struct hostvm_pci_bus *bus)
     return hostvm_pci_add(bus, 0, &config) != NULL ? 0 : -1;
 }
 
-hostvm_pci_bus_t *hostvm_pci_bus_create(vm_t *vm, const hostvm_pci_bus_config_t *config)
+static int create_bus(vm_t *vm, const hostvm_pci_bus_config_t *config, struct hostvm_pci_bus **ret)
 {
     struct hostvm_pci_bus *bus;
+    int r = check_bus(config);
 
-    if (vm == NULL || config == NULL) {
-        (void)fail(-EINVAL, "hostvm_pci_bus_create: no VM or no configuration given");
-        return NULL;
-    }
-    if (check_bus(config) < 0) {
-        return NULL;
+    if (r < 0) {
+        return r;
     }
     bus = calloc(1, sizeof(*bus));
     if (bus == NULL) {
-        (void)fail(-ENOMEM, "cannot make a PCI bus: out of memory");
-        return NULL;
+        return fail(-ENOMEM, "cannot make a PCI bus: out of memory");
     }
     bus->vm = vm;
     bus->config = *config;
     (void)pthread_mutex_init(&bus->lock, NULL); /* cannot fail: without attributes */
+    *ret = bus;
     if (rangemap_reserve(&bus->decoded, (size_t)HOSTVM_PCI_SLOTS * HOSTVM_PCI_BARS) < 0) {
-        (void)fail(-ENOMEM, "cannot make a PCI bus: out of memory");
-        hostvm_pci_bus_destroy(bus);
-        return NULL;
+        return fail(-ENOMEM, "cannot make a PCI bus: out of memory");
     }
-    if (reserve_all(bus) < 0 || add_bridge(bus) < 0) {
+    return 0;
+}
+
+hostvm_pci_bus_t *hostvm_pci_bus_create(vm_t *vm, const hostvm_pci_bus_config_t *config)
+{
+    struct hostvm_pci_bus *bus = NULL;
+    int r;
+
+    if (vm == NULL || config == NULL) {
+        r = fail(-EINVAL, "hostvm_pci_bus_create: no VM or no configuration given");
+    } else {
+        r = create_bus(vm, config, &bus);
+    }
+    if (pci_status(vm, r) < 0 || reserve_all(bus) < 0 || add_bridge(bus) < 0) {
         hostvm_pci_bus_destroy(bus);
         return NULL;
     }
@@ -189,23 +208,21 @@ static int init(struct hostvm_pci_function *function, const hostvm_pci_config_t 
     return r < 0 ? r : pci_msix_init(function, config->nr_vectors, config->msix_bar);
 }
 
-hostvm_pci_function_t *hostvm_pci_add(hostvm_pci_bus_t *bus, int slot,
-                                      const hostvm_pci_config_t *config)
+static int create_function(struct hostvm_pci_bus *bus, int slot, const hostvm_pci_config_t *config,
+                           struct hostvm_pci_function **ret)
 {
     struct hostvm_pci_function *function;
+    int r = check_function(config);
 
-    if (bus == NULL || config == NULL) {
-        (void)fail(-EINVAL, "hostvm_pci_add: no bus or no configuration given");
-        return NULL;
+    if (r == 0) {
+        r = slot = choose_slot(bus, slot);
     }
-    slot = choose_slot(bus, slot);
-    if (slot < 0 || check_function(config) < 0) {
-        return NULL;
+    if (r < 0) {
+        return r;
     }
     function = calloc(1, sizeof(*function));
     if (function == NULL) {
-        (void)fail(-ENOMEM, "cannot add a PCI function: out of memory");
-        return NULL;
+        return fail(-ENOMEM, "cannot add a PCI function: out of memory");
     }
     function->bus = bus;
     function->slot = (unsigned)slot;
@@ -214,7 +231,22 @@ hostvm_pci_function_t *hostvm_pci_add(hostvm_pci_bus_t *bus, int slot,
     function->has_line = config->has_line;
     function->may_raise = true;
     bus->functions[slot] = function;
-    if (init(function, config) < 0) {
+    *ret = function;
+    return init(function, config);
+}
+
+hostvm_pci_function_t *hostvm_pci_add(hostvm_pci_bus_t *bus, int slot,
+                                      const hostvm_pci_config_t *config)
+{
+    struct hostvm_pci_function *function = NULL;
+    int r;
+
+    if (bus == NULL || config == NULL) {
+        r = fail(-EINVAL, "hostvm_pci_add: no bus or no configuration given");
+    } else {
+        r = create_function(bus, slot, config, &function);
+    }
+    if (pci_status(bus == NULL ? NULL : bus->vm, r) < 0) {
         hostvm_pci_remove(function);
         return NULL;
     }
@@ -244,12 +276,12 @@ int hostvm_pci_add_capability(hostvm_pci_function_t *function, uint8_t id, const
     int offset;
 
     if (function == NULL || bytes == NULL || size == 0) {
-        (void)fail(-EINVAL, "hostvm_pci_add_capability: no function, or no bytes given");
-        return -1;
+        offset = fail(-EINVAL, "hostvm_pci_add_capability: no function, or no bytes given");
+    } else {
+        offset = pci_capability_add(function, id, bytes, writable, size);
     }
-    offset = pci_capability_add(function, id, bytes, writable, size);
     if (offset < 0) {
-        return -1;
+        return pci_status(function == NULL ? NULL : function->bus->vm, offset);
     }
     function->capabilities[function->nr_capabilities].offset = (unsigned)offset;
     function->capabilities[function->nr_capabilities].size = (unsigned)size;

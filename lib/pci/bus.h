@@ -117,6 +117,9 @@ struct hostvm_pci_bus {
     unsigned nr_raising[HOSTVM_PCI_LINES];
 };
 
+/* bus.c */
+int pci_status(vm_t *vm, int r); /* says the reason of a failure: 0 or -1 */
+
 /* access.c */
 memory_fault_result_t pci_config_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t size,
                                        void *cookie);
