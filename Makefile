@@ -58,7 +58,7 @@ say = @$(if $(V),true,printf '  %-8s %s\n' '$(1)' '$(patsubst $(B)/%,%,$@)')
 
 LIB_SRC := $(wildcard lib/base/*.c) $(filter-out lib/kvm/x86_64.c lib/kvm/arm64.c,$(wildcard lib/kvm/*.c)) \
            $(wildcard lib/kvm/$(ARCH).c) $(wildcard lib/env/*.c) $(wildcard lib/plat/*.c) \
-           $(wildcard lib/arch/$(ARCH)/*.c) $(wildcard lib/vm/*.c)
+           $(wildcard lib/arch/$(ARCH)/*.c) $(wildcard lib/vm/*.c) $(wildcard lib/virtio/*.c)
 # The machine of one architecture alone; everything else of the command is compiled, and tested, for all.
 VMM_x86_64 := vmm/dev/device.c vmm/machine/entry.c vmm/machine/pc.c
 VMM_arm64 := vmm/machine/virt.c
@@ -206,7 +206,7 @@ test-programs: $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%) exampl
 examples: $(EXAMPLES:%=$(B)/tests/%) $(EXAMPLES_CXX:%=$(B)/tests/%) ## the programs of tests/examples
 
 # What only several threads can get wrong: to be built with SAN=thread.
-THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads)
+THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads) unit/test_back_worker
 .PHONY: thread-programs
 thread-programs: $(THREAD_TESTS:%=$(B)/tests/%)
 .PHONY: thread-tests

@@ -250,7 +250,7 @@ int options_parse(int argc, char **argv, struct options *ret)
 {
     const char *word = argc > 1 ? argv[1] : "";
 
-    *ret = (struct options){.append = "", .mem = MEM_DEFAULT, .cpus = 1};
+    *ret = (struct options){.append = "", .mem = MEM_DEFAULT, .cpus = 1, .devices.has_rng = true};
     if (strcmp(word, "run") == 0) {
         ret->command = COMMAND_RUN;
         return parse_run(argc - 1, argv + 1, ret);

@@ -278,18 +278,24 @@ static int status_of_failure(void)
     return STATUS_NO_KVM;
 }
 
+static struct machine_config config_of(const struct options *options)
+{
+    return (struct machine_config){
+        .ram_size = options->mem,
+        .nr_cpus = options->cpus,
+        .has_debug_exit = options->has_debug_exit,
+        .dtb = options->dtb,
+        .devices = &options->devices,
+    };
+}
+
 static int build(struct session *session)
 {
-    const struct machine_config config = {
-        .ram_size = session->options->mem,
-        .nr_cpus = session->options->cpus,
-        .has_debug_exit = session->options->has_debug_exit,
-        .dtb = session->options->dtb,
-        .console = &session->console,
-        .power_event = power_event,
-        .cookie = session,
-    };
+    struct machine_config config = config_of(session->options);
 
+    config.console = &session->console;
+    config.power_event = power_event;
+    config.cookie = session;
     if (machine_create(&session->machine, &config) != 0) {
         return status_of_failure(); /* the reason is in the log */
     }
@@ -349,8 +355,9 @@ static int boot(struct session *session)
 
 static int dump_acpi(const struct options *options)
 {
+    const struct machine_config config = config_of(options);
     struct load_error err = {""};
-    int r = machine_dump_acpi(options->cpus, options->dump_acpi, &err);
+    int r = machine_dump_acpi(&config, options->dump_acpi, &err);
 
     return r == 0 ? STATUS_OK : complain(STATUS_HOST, err.text);
 }

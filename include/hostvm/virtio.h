@@ -73,6 +73,11 @@ typedef struct hostvm_virtio_ops {
     void (*write_config)(void *cookie, size_t offset, const void *bytes, size_t size);
 } hostvm_virtio_ops_t;
 
+/* Features of queues (virtio 1.2, 6), which every device offers. */
+#define HOSTVM_VIRTIO_F_INDIRECT_DESC (1ull << 28)
+#define HOSTVM_VIRTIO_F_EVENT_IDX     (1ull << 29)
+#define HOSTVM_VIRTIO_F_RING_PACKED   (1ull << 34)
+
 /**
  * What a device is.
  */
@@ -80,6 +85,7 @@ typedef struct hostvm_virtio_config {
     uint16_t id;                 /* virtio 1.2, 5: 1 network, 2 block, 3 console, 4 entropy, ... */
     uint64_t features;           /* the device's own, bits 0 to 23 and 50 to 63; those of queues and
                                     transports are added */
+    uint64_t without;            /* features of queues that it does not offer */
     unsigned int nr_queues;      /* at most HOSTVM_VIRTIO_MAX_QUEUES */
     const uint16_t *queue_sizes; /* the most buffers of each: powers of two, at most
                                     HOSTVM_VIRTIO_MAX_QUEUE_SIZE; copied */

@@ -2,6 +2,7 @@
  * guest memory. */
 #pragma once
 
+#include <hostvm/error.h>
 #include <sel4vm/guest_vm.h>
 
 #ifdef __cplusplus
@@ -90,6 +91,29 @@ hostvm_vm_end_t hostvm_vm_end(const vm_t *vm);
  * memory: NULL.
  */
 void *hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size);
+
+/**
+ * Sets what a read returns to the guest: the low bytes of value, as many as it reads, on every
+ * architecture. set_vcpu_fault_data (sel4vm/guest_vcpu_fault.h) wants them where libsel4vm has
+ * them, which differs. For fault callbacks.
+ *
+ * @return as set_vcpu_fault_data
+ */
+int hostvm_set_fault_data(vm_vcpu_t *vcpu, uint64_t value);
+
+/**
+ * Says something in the VM's log, as the library does (hostvm/error.h, hostvm/env.h). One line
+ * without newline, lower case. From any thread, not from signal handlers. Without a VM: on standard
+ * error.
+ */
+void hostvm_vm_log(vm_t *vm, enum hostvm_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/**
+ * The same for what the guest gives reason to, as often as it likes: a warning, the first few times
+ * per VM, together with the library's own of this kind. How many were not shown is said in the end.
+ */
+void hostvm_vm_log_guest(vm_t *vm, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #ifdef __cplusplus
 }

@@ -91,6 +91,7 @@ struct irq_ack {
     bool is_registered;
 };
 
+struct irq_source;
 struct event;
 
 /* Descriptors that the event loop watches. Guarded by the VM's lock. */
@@ -144,6 +145,7 @@ struct hosted_vm {
     bool has_pit;
     struct arch_vm arch;
     struct irq_ack irq_acks[ARCH_NR_IRQS];
+    struct irq_source *irq_sources; /* eventfds that raise interrupts: irqfd.c's */
 
     /*
      * The VM lock, recursive: guards reservations, mappings, RAM, ports and all callbacks. A vcpu's
@@ -235,6 +237,7 @@ enum run_verdict arch_handle_exit(vm_vcpu_t *vcpu, const struct kvm_run *run);
 uint64_t arch_fault_ip(vm_vcpu_t *vcpu);
 uint64_t arch_fault_read_value(
     const struct fault *fault); /* what a callback set, as the guest reads it */
+uint64_t arch_fault_data(const struct fault *fault, uint64_t value); /* the other way round */
 int arch_fault_ignore_read(
     vm_vcpu_t *vcpu); /* completes a read without effect on the general registers */
 
@@ -243,6 +246,9 @@ bool arch_irq_controller_is_ready(const vm_t *vm); /* lines may be tied to descr
 bool arch_irq_is_acknowledged(unsigned irq); /* false: what KVM signals for it is not the guest's */
 int arch_irq_check(const vm_t *vm, int irq); /* 0: a line that acknowledgements may be asked for */
 unsigned arch_irq_gsi(unsigned irq);         /* its number where lines are tied to descriptors */
+
+/* KVM's routes of the lines, ARCH_NR_ROUTES, as they are from the start. */
+void arch_routes(struct kvm_irq_routing_entry *entries);
 
 /* Without the VM lock, too; there is a controller. A line as arch_irq_check has it; *ret_status as
  * kvm_irq_line. */

@@ -1,4 +1,5 @@
-/* The kernel's interrupt controllers and timer chip: lines, and descriptors that drive them. */
+/* The kernel's interrupt controllers and timer chip: lines, messages, and descriptors that drive
+ * them. */
 #include "kvm/kvm.h"
 
 #include <errno.h>
@@ -55,3 +56,22 @@ int kvm_irqfd_add(struct kvm_vm *vm, unsigned gsi, int fd, int resample_fd)
     return 0;
 }
 
+int kvm_irqfd_remove(struct kvm_vm *vm, unsigned gsi, int fd)
+{
+    struct kvm_irqfd irqfd = {.fd = (uint32_t)fd, .gsi = gsi, .flags = KVM_IRQFD_FLAG_DEASSIGN};
+
+    if (ioctl(vm->fd, KVM_IRQFD, &irqfd) < 0) {
+        int r = -errno;
+        return fail(r, "cannot untie a descriptor from interrupt %u: %s", gsi, strerror(-r));
+    }
+    return 0;
+}
+
+int kvm_routing_set(struct kvm_vm *vm, struct kvm_irq_routing *routing)
+{
+    if (ioctl(vm->fd, KVM_SET_GSI_ROUTING, routing) < 0) {
+        int r = -errno;
+        return fail(r, "cannot route %u interrupts: %s", routing->nr, strerror(-r));
+    }
+    return 0;
+}

@@ -90,6 +90,11 @@ int kvm_irq_line(struct kvm_vm *vm, unsigned gsi, int level,
                  int *ret_status); /* 0 masked, > 0 delivered, < 0 joined */
 int kvm_irqfd_add(struct kvm_vm *vm, unsigned gsi, int fd,
                   int resample_fd); /* resample_fd -1: edge */
+int kvm_irqfd_remove(struct kvm_vm *vm, unsigned gsi, int fd);
+int kvm_routing_set(struct kvm_vm *vm, struct kvm_irq_routing *routing); /* all there is */
+
+/* doorbell.c: what, for the reason: "the guest's writes of 4 bytes at 0x1000" */
+int kvm_ioeventfd(struct kvm_vm *vm, struct kvm_ioeventfd *ioeventfd, const char *what);
 
 /* slots.c: at most one thread at a time; the caller keeps vcpus out of the guest where ranges are
  * exchanged */

@@ -413,6 +413,7 @@ int hostvm_vm_destroy(vm_t *vm)
                      "what the guest gave reason to warn of");
     disconnect_endpoint(vm);
     irq_acks_fini(vm->hosted);
+    irq_sources_fini(vm->hosted);
     events_fini(vm->hosted);
     while (vm->num_vcpus > 0) {
         vm->num_vcpus--;

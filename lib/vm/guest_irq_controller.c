@@ -232,19 +232,24 @@ int vm_set_irq_level(vm_vcpu_t *vcpu, int irq, int irq_level)
     return status < 0 && irq_level != 0 ? -1 : 0; /* masked: an answer, not a failure */
 }
 
-static int set_line(vm_t *vm, unsigned line, int level)
+/* KVM takes any number, and nothing comes of it. */
+int line_check(unsigned line)
 {
-    int r = check_controller(vm, line);
-
-    if (r < 0) {
-        return r;
-    }
-    /* KVM takes any number, and nothing comes of it. */
     if (line - ARCH_FIRST_LINE >= ARCH_NR_LINES - ARCH_FIRST_LINE) {
         return fail(-EINVAL, "there is no interrupt line %u: the controllers have %d to %d", line,
                     ARCH_FIRST_LINE, ARCH_NR_LINES - 1);
     }
-    return arch_line_set_level(vm, line, level);
+    return 0;
+}
+
+static int set_line(vm_t *vm, unsigned line, int level)
+{
+    int r = check_controller(vm, line);
+
+    if (r == 0) {
+        r = line_check(line);
+    }
+    return r < 0 ? r : arch_line_set_level(vm, line, level);
 }
 
 int hostvm_irq_line(vm_t *vm, unsigned int gsi, int level)

@@ -113,6 +113,13 @@ int set_vcpu_fault_data(vm_vcpu_t *vcpu, seL4_Word data)
     return 0;
 }
 
+int hostvm_set_fault_data(vm_vcpu_t *vcpu, uint64_t value)
+{
+    const struct fault *fault = current_fault(vcpu, __func__);
+
+    return fault == NULL ? -1 : set_vcpu_fault_data(vcpu, arch_fault_data(fault, value));
+}
+
 seL4_Word emulate_vcpu_fault(vm_vcpu_t *vcpu, seL4_Word data)
 {
     const struct fault *fault = current_fault(vcpu, __func__);

@@ -28,6 +28,9 @@ int vcpu_open(vm_vcpu_t *vcpu)
     if (r == 0 && hosted->has_irq_controller) {
         r = irq_acks_connect(hosted); /* controllers may be ready for it only now */
     }
+    if (r == 0) {
+        r = irq_sources_connect(hosted); /* likewise */
+    }
     if (r < 0) {
         return r;
     }

@@ -94,6 +94,11 @@ void guest_window_unbind(struct hosted_vm *hosted); /* the VM is going; without 
 /* guest_irq_controller.c */
 void irq_acks_fini(struct hosted_vm *hosted);
 int irq_acks_connect(struct hosted_vm *hosted);
+int line_check(unsigned line); /* 0: the controllers have it */
+
+/* irqfd.c */
+void irq_sources_fini(struct hosted_vm *hosted);
+int irq_sources_connect(struct hosted_vm *hosted);
 
 /* boot.c */
 int vm_complete(struct hosted_vm *hosted); /* when it returns 0, KVM has created the VM */

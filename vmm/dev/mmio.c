@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 
+#include <hostvm/vm.h>
 #include <sel4vm/guest_memory.h>
 #include <sel4vm/guest_vcpu_fault.h>
 
@@ -43,14 +44,6 @@ void mmio_device_write(const struct mmio_device *mmio, unsigned offset, size_t s
     }
 }
 
-uint64_t mmio_fault_data(uint64_t value, size_t size)
-{
-    for (; size < sizeof(value); size *= 2) {
-        value |= value << 8 * size;
-    }
-    return value;
-}
-
 static memory_fault_result_t fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t size,
                                    void *cookie)
 {
@@ -59,9 +52,7 @@ static memory_fault_result_t fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, si
 
     (void)vm;
     if (is_vcpu_read_fault(vcpu)) {
-        uint64_t value = mmio_device_read(mmio, offset, size);
-
-        (void)set_vcpu_fault_data(vcpu, mmio_fault_data(value, size)); /* it is a read */
+        (void)hostvm_set_fault_data(vcpu, mmio_device_read(mmio, offset, size)); /* it is a read */
     } else {
         mmio_device_write(mmio, offset, size, get_vcpu_fault_data(vcpu));
     }

@@ -24,12 +24,6 @@ uint64_t mmio_device_read(const struct mmio_device *mmio, unsigned offset, size_
 void mmio_device_write(const struct mmio_device *mmio, unsigned offset, size_t size,
                        uint64_t value);
 
-/*
- * What a fault record is given for a value read: the record of one architecture has it in the
- * lowest bits, that of the other where it lies in a word, so it is put everywhere.
- */
-uint64_t mmio_fault_data(uint64_t value, size_t size);
-
 /* Puts it into guest memory; mmio lives as long as the VM. 0 or -1. */
 int mmio_device_attach(vm_t *vm, const struct mmio_device *mmio);
 

@@ -202,6 +202,22 @@ static void write_device(struct aml *aml, const struct acpi_device *device, unsi
     aml_end(aml, mark);
 }
 
+/* Virtio devices in memory, as Linux knows them (drivers/virtio/virtio_mmio.c); the line is pulsed.
+ */
+static void write_virtio(struct aml *aml, const struct device_place *place, unsigned uid)
+{
+    char name[] = {'V', 'R', (char)('0' + uid / 10 % 10), (char)('0' + uid % 10), '\0'};
+    const struct acpi_device device = {
+        .name = name,
+        .hid = "LNRO0005",
+        .memory = (uint32_t)place->gpa,
+        .memory_size = HOSTVM_VIRTIO_MMIO_SIZE,
+        .gsi = place->gsi,
+    };
+
+    write_device(aml, &device, uid);
+}
+
 static uint64_t write_dsdt(struct builder *builder, const struct acpi_config *config)
 {
     static const uint8_t soft_off[] = {
@@ -220,6 +236,9 @@ static uint64_t write_dsdt(struct builder *builder, const struct acpi_config *co
     scope = aml_scope_begin(&aml, "_SB_");
     for (unsigned i = 0; i < config->nr_devices; i++) {
         write_device(&aml, &config->devices[i], i);
+    }
+    for (unsigned i = 0; i < config->nr_virtio; i++) {
+        write_virtio(&aml, &config->virtio[i], i);
     }
     aml_end(&aml, scope);
     builder->is_short |= aml.is_short;

@@ -17,7 +17,14 @@
 enum { PHANDLE_GIC = 1, PHANDLE_CLOCK = 2 };
 
 /* Cells of interrupts (bindings/interrupt-controller/arm,gic.yaml). */
-enum { GIC_SPI = 0, GIC_PPI = 1, LEVEL_HIGH = 4, GICV2_CPU_MASK_SHIFT = 8, GICV2_CPUS_MAX = 8 };
+enum {
+    GIC_SPI = 0,
+    GIC_PPI = 1,
+    EDGE_RISING = 1,
+    LEVEL_HIGH = 4,
+    GICV2_CPU_MASK_SHIFT = 8,
+    GICV2_CPUS_MAX = 8
+};
 
 enum { KASLR_SEED_SIZE = 8 };
 
@@ -231,6 +238,22 @@ static void write_device(struct writer *writer, const struct devtree_device *dev
     end(writer);
 }
 
+/* Documentation/devicetree/bindings/virtio/mmio.yaml; the line is pulsed. */
+static void write_virtio(struct writer *writer, const struct device_place *place)
+{
+    struct cells interrupts = {.nr_cells = 0};
+
+    add32(&interrupts, GIC_SPI);
+    add32(&interrupts, place->gsi - VIRT_SPI_BASE);
+    add32(&interrupts, EDGE_RISING);
+    begin_at(writer, "virtio_mmio", place->gpa);
+    put_text(writer, "compatible", "virtio,mmio");
+    put_reg(writer, place->gpa, HOSTVM_VIRTIO_MMIO_SIZE);
+    put_cells(writer, "interrupts", &interrupts);
+    put_flag(writer, "dma-coherent");
+    end(writer);
+}
+
 static void write_aliases(struct writer *writer, const struct devtree_config *config)
 {
     begin(writer, "aliases");
@@ -276,6 +299,9 @@ static void write_root(struct writer *writer, const struct devtree_config *confi
     write_clock(writer);
     for (unsigned i = 0; i < config->nr_devices; i++) {
         write_device(writer, &config->devices[i]);
+    }
+    for (unsigned i = 0; i < config->nr_virtio; i++) {
+        write_virtio(writer, &config->virtio[i]);
     }
     end(writer);
 }

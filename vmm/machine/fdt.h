@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "load/reason.h"
+#include "machine/devices.h"
 
 enum { DEVTREE_COMPATIBLE_MAX = 2, DEVTREE_CLOCKS_MAX = 2 };
 
@@ -32,6 +33,8 @@ struct devtree_config {
     enum devtree_gic gic;
     const struct devtree_device *devices; /* by address */
     unsigned nr_devices;
+    const struct device_place *virtio; /* virtio devices in memory, in the guest's order */
+    unsigned nr_virtio;
     const char *console; /* what the guest prints to: "ALIAS" or "ALIAS:OPTIONS"; NULL: none */
 };
 

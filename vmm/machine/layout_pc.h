@@ -49,6 +49,10 @@ enum {
     PC_IRQ_RTC = 8,
 };
 
+/* --- virtio devices in memory: a choice; a page each, below the interrupt controllers --- */
+
+#define PC_VIRTIO(n) (0xfe000000ull + (n)*0x1000ull)
+
 /* --- interrupt controllers (82093AA data sheet, 3.0; Intel SDM 3A, 10.4.1) --- */
 
 #define PC_IOAPIC 0xfec00000ull

@@ -25,6 +25,7 @@ int machine_open(struct machine *machine, const struct machine_config *config, s
     *machine = (struct machine){.nr_cpus = config->nr_cpus,
                                 .ram_size = config->ram_size,
                                 .dtb = config->dtb,
+                                .devices_config = config->devices,
                                 .serial.timer_fd = -1};
     if (hostvm_env_create(&machine->env, &env) != 0) {
         return -1;
@@ -44,10 +45,18 @@ int machine_open(struct machine *machine, const struct machine_config *config, s
 void machine_close(struct machine *machine)
 {
     serial_detach(&machine->serial);
+    devices_destroy(machine->devices);
+    machine->devices = NULL;
     (void)hostvm_vm_destroy(&machine->vm); /* not in a callback, and not running: cannot fail */
     hostvm_env_destroy(&machine->env);
     free(machine->chips);
     machine->chips = NULL;
+}
+
+int machine_add_devices(struct machine *machine, const struct device_place *places)
+{
+    machine->devices = devices_create(&machine->vm, machine->devices_config);
+    return machine->devices == NULL ? -1 : devices_attach(machine->devices, places);
 }
 
 int machine_add_other_cpus(struct machine *machine)

@@ -40,6 +40,14 @@ static const struct acpi_device acpi_devices[] = {
      .gsi = PC_IRQ_RTC},
 };
 
+/* Where virtio devices stand: on lines that a PC's other devices do not use. */
+static const struct device_place virtio_places[DEVICES_MAX] = {
+    {PC_VIRTIO(0), 16},  {PC_VIRTIO(1), 17},  {PC_VIRTIO(2), 18},  {PC_VIRTIO(3), 19},
+    {PC_VIRTIO(4), 20},  {PC_VIRTIO(5), 21},  {PC_VIRTIO(6), 22},  {PC_VIRTIO(7), 23},
+    {PC_VIRTIO(8), 5},   {PC_VIRTIO(9), 6},   {PC_VIRTIO(10), 7},  {PC_VIRTIO(11), 9},
+    {PC_VIRTIO(12), 10}, {PC_VIRTIO(13), 11}, {PC_VIRTIO(14), 12},
+};
+
 /* --- devices --- */
 
 static void set_com1_irq(void *cookie, int level)
@@ -137,7 +145,8 @@ int machine_create(struct machine *pc, const struct machine_config *config)
 
 int machine_complete(struct machine *pc)
 {
-    if (vm_create_default_irq_controller(&pc->vm) != 0 || hostvm_vm_create_pit(&pc->vm) != 0) {
+    if (vm_create_default_irq_controller(&pc->vm) != 0 || hostvm_vm_create_pit(&pc->vm) != 0 ||
+        machine_add_devices(pc, virtio_places) != 0) {
         return -1;
     }
     return machine_add_other_cpus(pc);
@@ -148,12 +157,14 @@ void machine_destroy(struct machine *pc)
     machine_close(pc);
 }
 
-static size_t write_acpi_tables(unsigned nr_cpus, uint8_t *buffer, size_t size)
+static size_t write_acpi_tables(unsigned nr_cpus, unsigned nr_virtio, uint8_t *buffer, size_t size)
 {
     const struct acpi_config config = {
         .nr_cpus = nr_cpus,
         .devices = acpi_devices,
         .nr_devices = sizeof(acpi_devices) / sizeof(acpi_devices[0]),
+        .virtio = virtio_places,
+        .nr_virtio = nr_virtio,
     };
 
     return acpi_build(&config, PC_ACPI, buffer, size);
@@ -243,8 +254,8 @@ int machine_start(struct machine *pc, const struct machine_guest *guest, struct 
     if (state.mode != ENTRY_REAL16) {
         state.gdt_limit = boot_gdt_write(&pc->ram, state.mode == ENTRY_LONG64);
     }
-    if (write_acpi_tables(pc->nr_cpus, load_ram_at(&pc->ram, PC_ACPI), PC_ACPI_END - PC_ACPI) ==
-        0) {
+    if (write_acpi_tables(pc->nr_cpus, devices_count(pc->devices_config),
+                          load_ram_at(&pc->ram, PC_ACPI), PC_ACPI_END - PC_ACPI) == 0) {
         return load_fail(err, -ENOSPC, "the ACPI tables do not fit their place");
     }
     boot_reset_vector_write(&pc->ram);
@@ -267,10 +278,12 @@ int machine_module_room(const struct machine *pc, const struct image *image, uin
 
 /* --- dumps --- */
 
-int machine_dump_acpi(unsigned nr_cpus, const char *directory, struct load_error *err)
+int machine_dump_acpi(const struct machine_config *config, const char *directory,
+                      struct load_error *err)
 {
     uint8_t tables[PC_ACPI_END - PC_ACPI];
-    size_t size = write_acpi_tables(nr_cpus, tables, sizeof(tables));
+    size_t size =
+        write_acpi_tables(config->nr_cpus, devices_count(config->devices), tables, sizeof(tables));
     int r = acpi_dump(tables, size, directory);
 
     return r == 0 ? 0

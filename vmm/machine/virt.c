@@ -238,9 +238,25 @@ int machine_create(struct machine *virt, const struct machine_config *config)
     return add_debug_exit(virt, config);
 }
 
+/* Each on a page and a line of its own, one behind the other. */
+static void choose_places(struct device_place places[DEVICES_MAX])
+{
+    for (unsigned i = 0; i < DEVICES_MAX; i++) {
+        places[i] = (struct device_place){VIRT_VIRTIO + i * HOSTVM_VIRTIO_MMIO_SIZE,
+                                          VIRT_SPI_BASE + VIRT_SPI_VIRTIO + i};
+    }
+}
+
 int machine_complete(struct machine *virt)
 {
-    return vm_create_default_irq_controller(&virt->vm) != 0 ? -1 : machine_add_other_cpus(virt);
+    struct device_place places[DEVICES_MAX];
+
+    choose_places(places);
+    if (vm_create_default_irq_controller(&virt->vm) != 0 ||
+        machine_add_devices(virt, places) != 0) {
+        return -1;
+    }
+    return machine_add_other_cpus(virt);
 }
 
 void machine_destroy(struct machine *virt)
@@ -276,6 +292,7 @@ int machine_module_room(const struct machine *virt, const struct image *image, u
 static int describe(struct machine *virt, const struct machine_guest *guest, const uint8_t *seed,
                     void *buffer, struct load_error *err)
 {
+    struct device_place places[DEVICES_MAX];
     const struct devtree_config config = {
         .ram_base = VIRT_RAM,
         .ram_size = virt->ram_size,
@@ -283,6 +300,8 @@ static int describe(struct machine *virt, const struct machine_guest *guest, con
         .gic = hostvm_vm_gic_version(&virt->vm) == 3 ? DEVTREE_GICV3 : DEVTREE_GICV2,
         .devices = devices,
         .nr_devices = sizeof(devices) / sizeof(devices[0]),
+        .virtio = places,
+        .nr_virtio = devices_count(virt->devices_config),
         .console = "serial0:115200n8",
     };
     const struct devtree_chosen chosen = {
@@ -294,6 +313,7 @@ static int describe(struct machine *virt, const struct machine_guest *guest, con
     };
     size_t size;
 
+    choose_places(places);
     if (virt->dtb != NULL) {
         return devtree_load(virt->dtb, &chosen, buffer, dtb_room(virt), &size, err);
     }
@@ -324,9 +344,10 @@ int machine_start(struct machine *virt, const struct machine_guest *guest, struc
 
 /* --- dumps --- */
 
-int machine_dump_acpi(unsigned nr_cpus, const char *directory, struct load_error *err)
+int machine_dump_acpi(const struct machine_config *config, const char *directory,
+                      struct load_error *err)
 {
-    (void)nr_cpus;
+    (void)config;
     (void)directory;
     return load_fail(err, -ENOTSUP, "%s", machine_refuses(true, false));
 }

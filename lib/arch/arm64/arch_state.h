@@ -17,6 +17,14 @@ enum { ARCH_IRQS_ARE_REGISTERED = 1 };
 /* Shared interrupts (Arm IHI 0048, 1.4.2). */
 enum { ARCH_FIRST_LINE = 32, ARCH_NR_LINES = ARCH_NR_IRQS };
 
+/* One per shared interrupt. Numbers behind them are for messages, of which the ITS wants to know
+ * the sender. */
+enum {
+    ARCH_NR_ROUTES = ARCH_NR_LINES - ARCH_FIRST_LINE,
+    ARCH_FIRST_MESSAGE = ARCH_NR_ROUTES,
+    ARCH_MESSAGES_HAVE_SENDERS = 1
+};
+
 /* Registers: the words of seL4_UserContext, then those of seL4_VCPUReg. */
 enum {
     NR_THREAD_WORDS = sizeof(seL4_UserContext) / sizeof(seL4_Word),

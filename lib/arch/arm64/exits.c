@@ -40,6 +40,11 @@ uint64_t arch_fault_read_value(const struct fault *fault)
     return fault->data >> (fault->addr & 3) * 8;
 }
 
+uint64_t arch_fault_data(const struct fault *fault, uint64_t value)
+{
+    return value << (fault->addr & 3) * 8;
+}
+
 /* --- the report of a crash --- */
 
 static void report_thread(const struct log *log, const seL4_UserContext *c)

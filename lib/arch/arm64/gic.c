@@ -190,6 +190,14 @@ unsigned arch_irq_gsi(unsigned irq)
     return irq - FIRST_SHARED;
 }
 
+void arch_routes(struct kvm_irq_routing_entry *entries)
+{
+    for (unsigned gsi = 0; gsi < ARCH_NR_ROUTES; gsi++) {
+        entries[gsi] = (struct kvm_irq_routing_entry){.gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP};
+        entries[gsi].u.irqchip.pin = gsi;
+    }
+}
+
 /* Documentation/virt/kvm/api.rst, KVM_IRQ_LINE: kind, vcpu, number. */
 static int set_input(vm_t *vm, unsigned vcpu_id, unsigned irq, int level)
 {

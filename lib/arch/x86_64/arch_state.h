@@ -17,6 +17,10 @@ enum { ARCH_IRQS_ARE_REGISTERED = 0 };
 /* Input lines of the IOAPIC, which has the PICs' among them (82093AA). */
 enum { ARCH_FIRST_LINE = 0, ARCH_NR_LINES = 24 };
 
+/* The first 16 lead to the 8259 pair and the IOAPIC, the others to the IOAPIC alone. Numbers behind
+ * them are for messages, whose senders nobody asks for. */
+enum { ARCH_NR_ROUTES = 40, ARCH_FIRST_MESSAGE = 24, ARCH_MESSAGES_HAVE_SENDERS = 0 };
+
 /* Control fields of the VMCS that are remembered without effect. */
 enum { ARCH_NR_CONTROLS = 9 };
 

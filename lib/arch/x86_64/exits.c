@@ -24,6 +24,12 @@ uint64_t arch_fault_read_value(const struct fault *fault)
     return fault->data;
 }
 
+uint64_t arch_fault_data(const struct fault *fault, uint64_t value)
+{
+    (void)fault;
+    return value;
+}
+
 uint64_t arch_fault_ip(vm_vcpu_t *vcpu)
 {
     return regs_load(vcpu->hosted) < 0 ? 0 : vcpu->hosted->arch.regs.rip;

@@ -105,6 +105,28 @@ bool arch_irq_controller_is_ready(const vm_t *vm)
     return vm->hosted->kvm.has_irqchip;
 }
 
+static struct kvm_irq_routing_entry route(unsigned gsi, unsigned chip, unsigned pin)
+{
+    struct kvm_irq_routing_entry entry = {.gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP};
+
+    entry.u.irqchip.irqchip = chip;
+    entry.u.irqchip.pin = pin;
+    return entry;
+}
+
+void arch_routes(struct kvm_irq_routing_entry *entries)
+{
+    enum { PIC_PINS = 8 };
+
+    for (unsigned gsi = 0; gsi < ARCH_NR_LINES; gsi++) {
+        if (gsi < ARCH_NR_IRQS) {
+            *entries++ = route(gsi, gsi < PIC_PINS ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
+                               gsi % PIC_PINS);
+        }
+        *entries++ = route(gsi, KVM_IRQCHIP_IOAPIC, gsi);
+    }
+}
+
 unsigned arch_irq_gsi(unsigned irq)
 {
     return irq;

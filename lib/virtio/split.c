@@ -1,0 +1,165 @@
+/* Split rings (virtio 1.2, 2.7). */
+#include "virtio/ring.h"
+
+enum { DESCRIPTORS_ALIGN = 16, AVAILABLE_ALIGN = 2, USED_ALIGN = 4 };
+
+int split_start(struct hostvm_virtqueue *queue)
+{
+    struct split_ring *ring = &queue->split;
+    size_t size = queue->size;
+
+    *ring = (struct split_ring){
+        .descriptors = queue_area(queue, queue->descriptors, size * sizeof(struct split_descriptor),
+                                  DESCRIPTORS_ALIGN),
+        .available = queue_area(queue, queue->driver_area,
+                                sizeof(struct split_available) + (size + 1) * sizeof(uint16_t),
+                                AVAILABLE_ALIGN),
+        .used = queue_area(queue, queue->device_area,
+                           sizeof(struct split_used) + size * sizeof(struct split_used_entry) +
+                               sizeof(uint16_t),
+                           USED_ALIGN),
+    };
+    if (ring->descriptors == NULL || ring->available == NULL || ring->used == NULL) {
+        return -1;
+    }
+    ring->used_event = &ring->available->ring[size];
+    ring->available_event = (uint16_t *)(void *)&ring->used->ring[size];
+    return 0;
+}
+
+/* --- taking --- */
+
+static struct split_descriptor load(const struct split_descriptor *descriptor)
+{
+    return (struct split_descriptor){
+        .address = LOAD(descriptor->address),
+        .length = LOAD(descriptor->length),
+        .flags = LOAD(descriptor->flags),
+        .next = LOAD(descriptor->next),
+    };
+}
+
+/* From its head on, in a table of nr descriptors. No chain is longer than that: the guest may have
+ * made a loop of it. */
+static int collect(struct hostvm_virtqueue *queue, const struct split_descriptor *table,
+                   unsigned nr, unsigned next, bool may_be_indirect, hostvm_virtio_buffer_t *buffer)
+{
+    for (unsigned i = 0; i < nr; i++) {
+        struct split_descriptor descriptor;
+
+        if (next >= nr) {
+            return queue_break(queue, "a descriptor follows that there is not");
+        }
+        descriptor = load(&table[next]);
+        if ((descriptor.flags & DESCRIPTOR_INDIRECT) != 0) {
+            unsigned nr_inner;
+            const struct split_descriptor *inner;
+
+            if (!may_be_indirect) {
+                return queue_break(queue, "a table of descriptors is where none may be");
+            }
+            inner = buffer_table(queue, descriptor.address, descriptor.length, descriptor.flags,
+                                 &nr_inner);
+            return inner == NULL ? -1 : collect(queue, inner, nr_inner, 0, false, buffer);
+        }
+        if (buffer_add(queue, buffer, descriptor.address, descriptor.length,
+                       (descriptor.flags & DESCRIPTOR_WRITE) != 0) < 0) {
+            return -1;
+        }
+        if ((descriptor.flags & DESCRIPTOR_NEXT) == 0) {
+            return 0;
+        }
+        next = descriptor.next;
+    }
+    return queue_break(queue, "its descriptors form a loop");
+}
+
+/* More than the queue holds cannot be there. */
+static int look(struct hostvm_virtqueue *queue)
+{
+    struct split_ring *ring = &queue->split;
+    uint16_t seen = LOAD_ACQUIRE(ring->available->index);
+
+    if ((uint16_t)(seen - ring->next_available) > queue->size) {
+        return queue_break(queue, "more buffers are available than it holds");
+    }
+    ring->seen_available = seen;
+    return seen != ring->next_available;
+}
+
+int split_pop(struct hostvm_virtqueue *queue, hostvm_virtio_buffer_t *buffer)
+{
+    struct split_ring *ring = &queue->split;
+    uint16_t head;
+
+    if (ring->next_available == ring->seen_available) {
+        int r = look(queue);
+
+        if (r <= 0) {
+            return r;
+        }
+    }
+    head = LOAD(ring->available->ring[ring->next_available & (queue->size - 1)]);
+    buffer_begin(buffer);
+    if (collect(queue, ring->descriptors, queue->size, head, queue->has_indirect, buffer) < 0) {
+        return -1;
+    }
+    buffer->id = head;
+    buffer->nr_descriptors = 1;
+    ring->next_available++;
+    return 1;
+}
+
+/* --- giving back --- */
+
+void split_push(struct hostvm_virtqueue *queue, const hostvm_virtio_buffer_t *buffer,
+                uint32_t written)
+{
+    struct split_ring *ring = &queue->split;
+    struct split_used_entry *entry = &ring->used->ring[ring->next_used & (queue->size - 1)];
+
+    STORE(entry->id, (uint32_t)buffer->id);
+    STORE(entry->length, written);
+    ring->next_used++;
+}
+
+bool split_publish(struct hostvm_virtqueue *queue)
+{
+    struct split_ring *ring = &queue->split;
+    uint16_t before = ring->published;
+
+    if (before == ring->next_used) {
+        return false;
+    }
+    STORE_RELEASE(ring->used->index, ring->next_used);
+    ring->published = ring->next_used;
+    /* The driver asks for interrupts, then looks at the index: we the other way round. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (queue->has_events) {
+        return event_is_due(LOAD(*ring->used_event), ring->published, before);
+    }
+    return (LOAD(ring->available->flags) & SPLIT_NO_INTERRUPT) == 0;
+}
+
+/* --- notifications --- */
+
+/* With events nothing is to be done: the place of the last one asked for lies behind by now. */
+void split_disarm(struct hostvm_virtqueue *queue)
+{
+    if (!queue->has_events) {
+        STORE(queue->split.used->flags, (uint16_t)SPLIT_NO_NOTIFY);
+    }
+}
+
+bool split_rearm(struct hostvm_virtqueue *queue)
+{
+    struct split_ring *ring = &queue->split;
+
+    if (queue->has_events) {
+        STORE(*ring->available_event, ring->next_available);
+    } else {
+        STORE(ring->used->flags, (uint16_t)0);
+    }
+    atomic_thread_fence(memory_order_seq_cst); /* asked first, then looked, as the driver does */
+    return LOAD(ring->available->index) != ring->next_available;
+}
