@@ -97,7 +97,7 @@ SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(B)/%.o)
 LIB_LIBS := $(if $(CROSS),-l:libfdt.so.1,-lfdt)
 
 # Packages of the command alone.
-VMM_PKGS := zlib liblzma liblz4 libzstd
+VMM_PKGS := zlib liblzma liblz4 libzstd liburing
 VMM_LIBS = $(shell $(PKG_CONFIG) --libs $(VMM_PKGS))
 VMM_STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs $(VMM_PKGS))
 
