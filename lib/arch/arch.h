@@ -13,6 +13,7 @@
 #include <sel4vm/guest_vm.h>
 
 #include "arch_state.h"
+#include "base/lock.h"
 #include "base/range.h"
 #include "base/reason.h"
 #include "env/env.h"
@@ -147,9 +148,10 @@ struct hosted_vm {
 
     /*
      * The VM lock, recursive: guards reservations, mappings, RAM, ports and all callbacks. A vcpu's
-     * thread holds it except while the guest runs. Comes before the locks of lib/env.
+     * thread holds it except while the guest runs; threads of halted vcpus wait under it. Comes
+     * before the locks of lib/env.
      */
-    pthread_mutex_t lock;
+    struct lock lock;
 
     /* run.c, kick.c, threads.c, step.c, events.c */
     bool is_in_run;
@@ -162,7 +164,6 @@ struct hosted_vm {
     char end_reason[REASON_SIZE]; /* of that thread; empty: it is the caller's own */
     atomic_uint requests;         /* of enum run_request */
     atomic_uint nr_kickers;       /* threads about to interrupt a vcpu */
-    pthread_cond_t resumed;       /* threads of halted vcpus sleep here */
     atomic_bool is_waiting; /* the event loop sleeps, or is about to, until wake_fd is signalled;
                                between steps it is the caller's that does */
     int wake_fd;
@@ -194,12 +195,12 @@ static inline unsigned vcpu_cpu_number(const vm_vcpu_t *vcpu)
 
 static inline void vm_enter(vm_t *vm)
 {
-    (void)pthread_mutex_lock(&vm->hosted->lock); /* cannot fail: recursive, initialised */
+    lock_enter(&vm->hosted->lock);
 }
 
 static inline void vm_leave(vm_t *vm)
 {
-    (void)pthread_mutex_unlock(&vm->hosted->lock);
+    lock_leave(&vm->hosted->lock);
 }
 
 /* Says a failure's reason once, and turns it into what libsel4vm returns: 0 or -1. */
