@@ -143,8 +143,6 @@ struct hosted_vm {
     bool has_started_vcpu;
     bool has_irq_controller; /* complete: KVM's, and the client's lines tied to it */
     bool has_pit;
-    struct arch_vm arch;
-    struct irq_ack irq_acks[ARCH_NR_IRQS];
 
     /*
      * The VM lock, recursive: guards reservations, mappings, RAM, ports and all callbacks. A vcpu's
@@ -160,12 +158,11 @@ struct hosted_vm {
     int kick_signal;
     bool has_kick_handler; /* the program gave us the signal: no mask to exchange at every entry */
     hostvm_vm_end_t end;
-    enum run_verdict verdict;     /* why the run ends, first one wins */
-    char end_reason[REASON_SIZE]; /* of that thread; empty: it is the caller's own */
-    atomic_uint requests;         /* of enum run_request */
-    atomic_uint nr_kickers;       /* threads about to interrupt a vcpu */
-    atomic_bool is_waiting; /* the event loop sleeps, or is about to, until wake_fd is signalled;
-                               between steps it is the caller's that does */
+    enum run_verdict verdict; /* why the run ends, first one wins */
+    atomic_uint requests;     /* of enum run_request */
+    atomic_uint nr_kickers;   /* threads about to interrupt a vcpu */
+    atomic_bool is_waiting;   /* the event loop sleeps, or is about to, until wake_fd is signalled;
+                                 between steps it is the caller's that does */
     int wake_fd;
     struct ntfn *ntfn; /* the endpoint, or NULL */
     atomic_bool has_direct_notification;
@@ -173,6 +170,12 @@ struct hosted_vm {
     struct event_set events;
     struct poller poller;
     struct rate_limit guest_noise; /* messages that a guest can provoke */
+
+    /* Large, and therefore last: what every exit needs is near then. */
+    char end_reason[REASON_SIZE]; /* of the thread that gave verdict; empty: it is the caller's own
+                                   */
+    struct arch_vm arch;
+    struct irq_ack irq_acks[ARCH_NR_IRQS];
 };
 
 /* --- for the public functions of lib/vm and lib/arch: the border --- */
@@ -213,6 +216,13 @@ static inline int public_status(const vm_t *vm, int r)
     return 0;
 }
 
+/* What a callback set, as the guest reads it: the low bytes, or its lane of the word of 32 bits
+ * that the access lies in. */
+static inline uint64_t fault_read_value(const struct fault *fault)
+{
+    return fault->data >> (ARCH_READS_LANES ? (fault->addr & 3) * 8 : 0);
+}
+
 /* --- supplied by lib/vm; VM lock held --- */
 
 /* Returns when no thread runs the vcpu's guest code: it stays out until the lock is left. */
@@ -234,8 +244,6 @@ int arch_vcpu_flush(
 enum run_verdict arch_handle_exit(vm_vcpu_t *vcpu, const struct kvm_run *run);
 
 uint64_t arch_fault_ip(vm_vcpu_t *vcpu);
-uint64_t arch_fault_read_value(
-    const struct fault *fault); /* what a callback set, as the guest reads it */
 int arch_fault_ignore_read(
     vm_vcpu_t *vcpu); /* completes a read without effect on the general registers */
 

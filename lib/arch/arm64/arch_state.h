@@ -17,6 +17,10 @@ enum { ARCH_IRQS_ARE_REGISTERED = 1 };
 /* Shared interrupts (Arm IHI 0048, 1.4.2). */
 enum { ARCH_FIRST_LINE = 32, ARCH_NR_LINES = ARCH_NR_IRQS };
 
+/* libsel4vm's lanes: a fault callback's data is a word of 32 bits around the access, or all of 64.
+ */
+enum { ARCH_READS_LANES = 1 };
+
 /* Registers: the words of seL4_UserContext, then those of seL4_VCPUReg. */
 enum {
     NR_THREAD_WORDS = sizeof(seL4_UserContext) / sizeof(seL4_Word),
