@@ -254,15 +254,15 @@ run: ## install what is missing, boot the test kernel, then Debian's kernel to i
 
 .PHONY: shell
 shell: ## an interactive Linux shell in a guest
-	$(Q)scripts/deps run
+	$(Q)scripts/deps run $(if $(CROSS),$(ARCH))
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)ARCH=$(HOST_ARCH) scripts/run-linux --shell
+	$(Q)ARCH=$(ARCH) scripts/run-linux --shell
 
 .PHONY: bench
 bench: ## measure against the bare KVM loop and other VMMs, in instructions
-	$(Q)scripts/deps bench
+	$(Q)scripts/deps bench $(if $(CROSS),$(ARCH))
 	$(Q)$(MAKE) --no-print-directory all bench-programs
-	$(Q)scripts/bench
+	$(Q)scripts/bench --arch $(ARCH)
 .PHONY: bench-programs
 bench-programs: $(BENCHES:%=$(B)/tests/%)
 
