@@ -115,6 +115,7 @@ FORCE:
 $(B)/lib/%.o: CPPFLAGS_ROOM = -Ilib -Ilib/arch -Ilib/arch/$(ARCH)
 $(B)/vmm/%.o: CPPFLAGS_ROOM = -Ivmm
 $(B)/tests/%.o: CPPFLAGS_ROOM = -Itests -Itests/support/$(ARCH) -Iguests -Iguests/$(ARCH) -DGUESTS_DIR='"$(BUILD)/$(ARCH)-plain/guests"'
+$(B)/tests/bench/%.o: CPPFLAGS_ROOM += -Itests/bench/$(ARCH)
 $(B)/tests/unit/%.o: CPPFLAGS_ROOM += -Ilib -Ilib/arch -Ilib/arch/$(ARCH) -Ivmm
 
 $(B)/%.o: %.c $(B)/flags
@@ -268,15 +269,15 @@ run: ## install what is missing, boot the test kernel, then Debian's kernel to i
 
 .PHONY: shell
 shell: ## an interactive Linux shell in a guest
-	$(Q)scripts/deps run
+	$(Q)scripts/deps run $(if $(CROSS),$(ARCH))
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)ARCH=$(HOST_ARCH) scripts/run-linux --shell
+	$(Q)ARCH=$(ARCH) scripts/run-linux --shell
 
 .PHONY: bench
 bench: ## measure against the bare KVM loop and other VMMs, in instructions
-	$(Q)scripts/deps bench
+	$(Q)scripts/deps bench $(if $(CROSS),$(ARCH))
 	$(Q)$(MAKE) --no-print-directory all bench-programs
-	$(Q)scripts/bench
+	$(Q)scripts/bench --arch $(ARCH)
 .PHONY: bench-programs
 bench-programs: $(BENCHES:%=$(B)/tests/%)
 
