@@ -101,6 +101,9 @@ enum { LOAD_OFFSET = 4 };
 
 #define GUEST_UNTIL(address, text)                                                                 \
     "8: " text "ldr x15, =" #address "\nldar w14, [x15]\ncbz w14, 8b\n"
+#define GUEST_WHILE_VALUE(address, value, text)                                                    \
+    "8: ldr x15, =" #address "\nldar w14, [x15]\ncmp w14, #" #value "\nb.ne 9f\n" text "b "        \
+                                                                                       "8b\n9:\n"
 #define GUEST_UNTIL_D(text) "8: " text "cbz x3, 8b\n"
 
 /* B, one more than before, goes to memory; unless it comes back, GUEST_OTHERWISE goes on. */

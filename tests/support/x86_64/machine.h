@@ -88,7 +88,9 @@ enum { LOAD_OFFSET = 0 };
 #define GUEST_FOR_EVER(text)       "8: " text "jmp 8b\n"
 
 #define GUEST_UNTIL(address, text) "8: " text "cmpl $0, " #address "\nje 8b\n"
-#define GUEST_UNTIL_D(text)        "8: " text "test %r12, %r12\njz 8b\n"
+#define GUEST_WHILE_VALUE(address, value, text)                                                    \
+    "8: cmpl $" #value ", " #address "\njne 9f\n" text "jmp 8b\n9:\n"
+#define GUEST_UNTIL_D(text) "8: " text "test %r12, %r12\njz 8b\n"
 
 /* B, one more than before, goes to memory; unless it comes back, GUEST_OTHERWISE goes on. */
 #define GUEST_COUNT_AT(address)                                                                    \
