@@ -30,8 +30,13 @@ static const struct device_place virtio[] = {{0xfe000000, 16}, {0xfe001000, 5}};
 
 static struct acpi_config config_of(unsigned nr_cpus)
 {
-    return (struct acpi_config){nr_cpus, devices, sizeof(devices) / sizeof(devices[0]), virtio,
-                                sizeof(virtio) / sizeof(virtio[0])};
+    return (struct acpi_config){
+        .nr_cpus = nr_cpus,
+        .devices = devices,
+        .nr_devices = sizeof(devices) / sizeof(devices[0]),
+        .virtio = virtio,
+        .nr_virtio = sizeof(virtio) / sizeof(virtio[0]),
+    };
 }
 
 static size_t build(uint8_t *tables, unsigned nr_cpus)
