@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "machine/devices.h"
+
 enum command {
     COMMAND_RUN,
     COMMAND_CHECK,
@@ -27,6 +29,7 @@ struct options {
     const char *dtb;       /* a device tree in the place of ours; NULL: none */
     const char *dump_acpi; /* a directory; NULL: boot */
     const char *dump_dtb;  /* a file; NULL: boot */
+    struct devices_config devices;
 };
 
 /*

@@ -53,8 +53,15 @@ static void power_event(void *cookie, enum power_event event, uint8_t status)
  * is raw again. */
 static void suspend(struct session *session)
 {
-    console_close(&session->console);
+    console_suspend(&session->console);
     (void)raise(SIGSTOP);
+}
+
+static void tell_of_size(const struct console *console)
+{
+    if (console->resized != NULL) {
+        console->resized(console->resized_cookie);
+    }
 }
 
 static int signal_arrived(vm_t *vm, int fd, void *cookie)
@@ -71,6 +78,9 @@ static int signal_arrived(vm_t *vm, int fd, void *cookie)
     }
     if (info.ssi_signo == SIGCONT) {
         console_resume(&session->console);
+    }
+    if (info.ssi_signo == SIGCONT || info.ssi_signo == SIGWINCH) {
+        tell_of_size(&session->console);
         return 0;
     }
     session->console.is_hurried = true; /* the signal no longer interrupts: it is read */
@@ -82,7 +92,7 @@ static int signal_arrived(vm_t *vm, int fd, void *cookie)
 /* Signals that we were started to ignore stay ignored (nohup). */
 static void collect_signals(sigset_t *ret_signals)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH};
 
     sigemptyset(ret_signals);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
@@ -278,18 +288,24 @@ static int status_of_failure(void)
     return STATUS_NO_KVM;
 }
 
+static struct machine_config config_of(const struct options *options)
+{
+    return (struct machine_config){
+        .ram_size = options->mem,
+        .nr_cpus = options->cpus,
+        .has_debug_exit = options->has_debug_exit,
+        .dtb = options->dtb,
+        .devices = &options->devices,
+    };
+}
+
 static int build(struct session *session)
 {
-    const struct machine_config config = {
-        .ram_size = session->options->mem,
-        .nr_cpus = session->options->cpus,
-        .has_debug_exit = session->options->has_debug_exit,
-        .dtb = session->options->dtb,
-        .console = &session->console,
-        .power_event = power_event,
-        .cookie = session,
-    };
+    struct machine_config config = config_of(session->options);
 
+    config.console = &session->console;
+    config.power_event = power_event;
+    config.cookie = session;
     if (machine_create(&session->machine, &config) != 0) {
         return status_of_failure(); /* the reason is in the log */
     }
@@ -349,8 +365,9 @@ static int boot(struct session *session)
 
 static int dump_acpi(const struct options *options)
 {
+    const struct machine_config config = config_of(options);
     struct load_error err = {""};
-    int r = machine_dump_acpi(options->cpus, options->dump_acpi, &err);
+    int r = machine_dump_acpi(&config, options->dump_acpi, &err);
 
     return r == 0 ? STATUS_OK : complain(STATUS_HOST, err.text);
 }
@@ -372,10 +389,10 @@ int run_guest(const struct options *options)
     open_console(&session);
     status = boot(&session);
     console_flush(&session.console);
+    machine_destroy(&session.machine); /* the guest's last words may wait for their reader */
     if (session.signal_fd >= 0) {
         (void)close(session.signal_fd);
     }
-    machine_destroy(&session.machine);
     close_console(&session);
     if (session.signal != 0) {
         (void)fprintf(stderr, "hostvm: ended by signal %d (%s)\n", session.signal,

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "machine/devices.h"
+
 /* A device that the guest finds through its ACPI name. */
 struct acpi_device {
     const char *name; /* four characters, unlike any other's */
@@ -23,6 +25,9 @@ struct acpi_config {
     unsigned nr_cpus;
     const struct acpi_device *devices;
     unsigned nr_devices;
+    const struct device_place *virtio; /* virtio devices in memory, in the guest's order */
+    unsigned nr_virtio;
+    const hostvm_pci_bus_config_t *pci; /* NULL: there is none */
 };
 
 /*

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "load/reason.h"
+#include "machine/devices.h"
 
 enum { DEVTREE_COMPATIBLE_MAX = 2, DEVTREE_CLOCKS_MAX = 2 };
 
@@ -32,6 +33,10 @@ struct devtree_config {
     enum devtree_gic gic;
     const struct devtree_device *devices; /* by address */
     unsigned nr_devices;
+    const struct device_place *virtio; /* virtio devices in memory, in the guest's order */
+    unsigned nr_virtio;
+    bool has_its;                       /* the GICv3 takes messages */
+    const hostvm_pci_bus_config_t *pci; /* NULL: there is none */
     const char *console; /* what the guest prints to: "ALIAS" or "ALIAS:OPTIONS"; NULL: none */
 };
 

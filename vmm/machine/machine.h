@@ -12,6 +12,7 @@
 #include "dev/power.h"
 #include "load/boot_info.h"
 #include "load/image.h"
+#include "machine/devices.h"
 #include "serial.h"
 
 struct machine_config {
@@ -19,6 +20,7 @@ struct machine_config {
     unsigned nr_cpus;
     bool has_debug_exit;
     const char *dtb; /* a file in the place of our own device tree; NULL: none */
+    const struct devices_config *devices; /* lives as long as the machine */
     struct console *console;
     void (*power_event)(void *cookie, enum power_event event, uint8_t status);
     void *cookie;
@@ -36,6 +38,9 @@ struct machine {
     struct load_ram ram; /* that guests are loaded into */
     struct serial serial;
     struct machine_chips *chips; /* NULL: none yet */
+    const struct devices_config *devices_config;
+    struct devices *devices; /* NULL: none yet */
+    hostvm_pci_bus_t *pci;   /* NULL: none */
 };
 
 /* What the guest is started with, besides its image. */
@@ -76,7 +81,8 @@ int machine_start(struct machine *machine, const struct machine_guest *guest,
                   struct load_error *err);
 
 /* Writes the ACPI tables of such a machine to a directory. 0, or -errno with the reason. */
-int machine_dump_acpi(unsigned nr_cpus, const char *directory, struct load_error *err);
+int machine_dump_acpi(const struct machine_config *config, const char *directory,
+                      struct load_error *err);
 
 /* Writes the device tree that the guest would get to a file, but for its secrets. After
  * machine_complete; guest->image may be NULL. 0; -ENOSPC: the file cannot be written; else -errno;
@@ -85,6 +91,19 @@ int machine_dump_dtb(struct machine *machine, const struct machine_guest *guest,
                      struct load_error *err);
 
 /* --- what machines have in common, for them alone (machine.c) --- */
+
+/* Makes the virtio devices and puts them at their places. After the interrupt controllers. 0 or -1.
+ */
+int machine_add_devices(struct machine *machine, const struct device_place *places);
+
+/* The same on a PCI bus, which the machine has then, too. */
+int machine_add_pci(struct machine *machine, const hostvm_pci_bus_config_t *config);
+
+bool machine_wants_pci(const struct devices_config *config);
+
+/* Where PCI functions with much memory can have it: behind RAM that ends there, if there is a place
+ * that most processors' addresses reach. */
+hostvm_pci_window_t machine_pci_window(uint64_t ram_end);
 
 /* An empty VM, chips_size bytes of zero for the devices; config is noted. 0 or -1. */
 int machine_open(struct machine *machine, const struct machine_config *config, size_t chips_size);

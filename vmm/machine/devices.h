@@ -1,0 +1,47 @@
+/* The machine's virtio devices: which there are, and in which order the guest finds them. */
+#ifndef MACHINE_DEVICES_H
+#define MACHINE_DEVICES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <hostvm/pci.h>
+#include <hostvm/virtio.h>
+
+enum { DEVICES_MAX = 15 };
+
+/* How the guest finds them. */
+enum devices_transport {
+    DEVICES_IN_MEMORY, /* registers at places of the machine's */
+    DEVICES_ON_PCI,
+};
+
+/* What the user asked for. */
+struct devices_config {
+    enum devices_transport transport;
+    bool has_rng;
+};
+
+/* Where one stands: what the machine's layout has for the first, the second, ... */
+struct device_place {
+    uint64_t gpa;
+    unsigned gsi; /* as hostvm_irq_line counts */
+};
+
+struct devices;
+
+/* How many the machine has with such a configuration. */
+unsigned devices_count(const struct devices_config *config);
+
+/* Makes them, with their host sides; the guest does not see them yet. NULL: the host refuses, or a
+ * file is not what it should be; it was said. */
+struct devices *devices_create(vm_t *vm, const struct devices_config *config);
+
+/* Shows them to the guest, each at a place of its own. 0 or -1. */
+int devices_attach(struct devices *devices, const struct device_place *places);
+int devices_attach_pci(struct devices *devices, hostvm_pci_bus_t *bus);
+
+/* Before the VM is destroyed; it is not running. NULL is fine. */
+void devices_destroy(struct devices *devices);
+
+#endif
