@@ -209,7 +209,8 @@ $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%): %: %.o $(SUPPORT_OBJ
 
 $(EXAMPLES:%=$(B)/tests/%) $(BENCHES:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
 	$(call say,LD)
-	$(Q)$(CC) $(STATIC) -o $@ $^ $(LDFLAGS_ALL)
+	$(Q)$(CC) $(STATIC) -o $@ $^ $(LDFLAGS_ALL) $(BENCH_LIBS)
+$(B)/tests/bench/blk_floor: BENCH_LIBS := -luring
 
 $(EXAMPLES_CXX:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
 	$(call say,LD)
