@@ -341,7 +341,7 @@ static void write_virtio(struct writer *writer, const struct device_place *place
     add32(&interrupts, GIC_SPI);
     add32(&interrupts, place->gsi - VIRT_SPI_BASE);
     add32(&interrupts, EDGE_RISING);
-    begin_at(writer, "virtio_mmio", place->gpa);
+    begin_at(writer, "virtio-mmio", place->gpa);
     put_text(writer, "compatible", "virtio,mmio");
     put_reg(writer, place->gpa, HOSTVM_VIRTIO_MMIO_SIZE);
     put_cells(writer, "interrupts", &interrupts);

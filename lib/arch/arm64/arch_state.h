@@ -25,6 +25,10 @@ enum {
     ARCH_MESSAGES_HAVE_SENDERS = 1
 };
 
+/* libsel4vm's lanes: a fault callback's data is a word of 32 bits around the access, or all of 64.
+ */
+enum { ARCH_READS_LANES = 1 };
+
 /* Registers: the words of seL4_UserContext, then those of seL4_VCPUReg. */
 enum {
     NR_THREAD_WORDS = sizeof(seL4_UserContext) / sizeof(seL4_Word),
