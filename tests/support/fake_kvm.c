@@ -13,13 +13,12 @@
 
 #include <cmocka.h>
 
-#include "support/inject.h"
-
 enum { PAGE = 4096, MAX_SLOTS = 509, RUN_SIZE = 3 * PAGE };
 
 static struct fake_slot slots[MAX_SLOTS]; /* size 0: none of this number */
 static struct fake_kvm_faults wrong;
 static int nr_eventfds;
+static inject_ioctl_fn extension; /* NULL: none */
 
 static int refuse(int err)
 {
@@ -146,8 +145,9 @@ static int answer(unsigned long request, void *arg)
 
 static bool answer_ioctl(int fd, unsigned long request, void *arg, int *ret_result)
 {
-    (void)fd;
-    *ret_result = answer(request, arg);
+    if (extension == NULL || !extension(fd, request, arg, ret_result)) {
+        *ret_result = answer(request, arg);
+    }
     return true;
 }
 
@@ -164,8 +164,14 @@ void fake_kvm_begin_with(const struct fake_kvm_faults *faults)
     inject_answer_ioctls(answer_ioctl);
 }
 
+void fake_kvm_extend(inject_ioctl_fn fn)
+{
+    extension = fn;
+}
+
 void fake_kvm_end(void)
 {
+    extension = NULL;
     inject_answer_opens(NULL);
     inject_answer_ioctls(NULL);
 }

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "support/inject.h"
+
 struct fake_slot {
     uint64_t gpa;
     uint64_t size;
@@ -33,6 +35,10 @@ void fake_kvm_end(void);
 
 /* Eventfds that are tied to interrupts or to the guest's writes. */
 int fake_kvm_eventfds(void);
+
+/* Has a function asked before the fake one answers: for what else a test's KVM shall have. After
+ * begin, until end. */
+void fake_kvm_extend(inject_ioctl_fn fn);
 
 /* The slots that there are, in ascending order of their address; returns how many. */
 size_t fake_kvm_slots(struct fake_slot *ret, size_t nr_max);
