@@ -27,7 +27,7 @@ struct arch_vm {
     int gic_version;                 /* 0: none */
     int gic_fd;                      /* valid while gic_version is not 0 */
     unsigned nr_gic_steps;           /* of its construction that are done */
-    bool is_gic_ready;               /* and with it the number of vcpus is fixed */
+    atomic_bool is_gic_ready;        /* and with it the number of vcpus is fixed */
     bool has_forwarded_calls;        /* KVM was told which ones */
     atomic_uchar irqs[ARCH_NR_IRQS]; /* enum irq_state of shared interrupts */
 };
