@@ -125,6 +125,11 @@ int testvm_set_system_reg(vm_vcpu_t *vcpu, seL4_Word reg, seL4_Word value);
 /* Registers a handler of whatever calls this architecture's guests have, before the start. */
 void testvm_take_calls(struct testvm *t);
 
+/* Calls that this architecture alone has and that take a VM: asks for something impossible by this
+ * VM, which is none. Returns what the call does. */
+const char *testvm_machine_call_name(unsigned i);
+int testvm_machine_call(vm_t *vm, unsigned i);
+
 /* Fails the test unless the memory that the first vcpu brings along is there as it should be; or,
  * without a vcpu, none of it. */
 void testvm_check_vcpu_memory(struct testvm *t);

@@ -180,6 +180,18 @@ void testvm_take_calls(struct testvm *t)
     assert_int_equal(vm_register_smc_handler_callback(&t->vm, refuse_call), 0);
 }
 
+const char *testvm_machine_call_name(unsigned i)
+{
+    (void)i;
+    return "vm_register_smc_handler_callback";
+}
+
+int testvm_machine_call(vm_t *vm, unsigned i)
+{
+    (void)i;
+    return vm_register_smc_handler_callback(vm, refuse_call);
+}
+
 void testvm_check_vcpu_memory(struct testvm *t)
 {
     assert_null(hostvm_vm_pointer(&t->vm, 0x10000000, 1));

@@ -8,6 +8,7 @@
 enum { EXIT_PORT = 0xf4, KNOCK_PORT = 0x80 };
 
 typedef vcpu_context_reg_t testvm_reg_t;
+typedef seL4_VCPUContext testvm_context_t;
 
 /* The two that guests' loads go to, two that are theirs to keep numbers in, and the one that counts
  * interrupts (testvm_take_irqs). */
@@ -27,6 +28,10 @@ enum { IRQ_CONTROLLER_GPA = 0xfec00000, OTHER_IRQ_CONTROLLER_GPA = 0xfee00000 };
 
 /* Of vm_run, when the notification callback has returned 1. */
 enum { NOTIFICATION_RESULT_OF_ONE = 0 };
+
+/* The controllers' lines. */
+enum { FIRST_LINE = 0, LAST_LINE = 23 };
+#define NO_SUCH_LINE "there is no interrupt line 24: the controllers have 0 to 23"
 
 /* Of vm_set_irq_level, for a line that the guest has masked. */
 enum { MASKED_RESULT = -1 };
@@ -135,6 +140,9 @@ enum { IRQ_VECTOR = 0x20 };
 
 /* Asleep, until the first; interrupts are off before. */
 #define GUEST_SLEEP_UNTIL_IRQ "sti\nhlt\n"
+
+/* testvm_machine_call. */
+enum { NR_MACHINE_CALLS = 3 };
 
 /* Registers of the system's, of all the kinds that KVM has calls for; the first of them with values
  * that nothing in a test's guest minds. */
