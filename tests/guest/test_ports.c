@@ -8,6 +8,7 @@
 #include <sel4vm/arch/vmcall.h>
 #include <sel4vm/arch/vmexit_reasons.h>
 
+#include "support/guest_file.h"
 #include "support/operation.h"
 
 enum { PORT = 0x300, MAX_ACCESSES = 8 };
@@ -495,6 +496,64 @@ static void test_a_handler_is_told_of_the_exit_in_vmx_terms(void **state)
     assert_int_equal(fields[1], PORT << 16);
 }
 
+/* --- the guest of guests/ --- */
+
+/* What its ports keep. */
+static uint8_t file[GUEST_PORT_FILE_SIZE];
+static uint8_t fifo[8];
+static unsigned nr_put;
+static unsigned nr_got;
+
+static ioport_fault_result_t write_kept(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
+                                        unsigned value)
+{
+    (void)vcpu;
+    (void)cookie;
+    if (port == GUEST_PORT_FIFO) {
+        assert_in_range(nr_put, 0, sizeof(fifo) - 1);
+        fifo[nr_put++] = (uint8_t)value;
+    } else {
+        memcpy(file + (port - GUEST_PORT_FILE_BASE), &value, size);
+    }
+    return IO_FAULT_HANDLED;
+}
+
+static ioport_fault_result_t read_kept(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
+                                       unsigned *result)
+{
+    (void)vcpu;
+    (void)cookie;
+    *result = 0;
+    if (port == GUEST_PORT_FIFO) {
+        assert_in_range(nr_got, 0, nr_put - 1);
+        *result = fifo[nr_got++];
+    } else if (port == GUEST_PORT_WIDE) {
+        *result = GUEST_PORT_WIDE_VALUE;
+    } else {
+        memcpy(result, file + (port - GUEST_PORT_FILE_BASE), size);
+    }
+    return IO_FAULT_HANDLED;
+}
+
+static void test_ports(void **state)
+{
+    static const vm_ioport_range_t ranges[] = {
+        {GUEST_PORT_FILE_BASE, GUEST_PORT_FILE_BASE + GUEST_PORT_FILE_SIZE - 1},
+        {GUEST_PORT_FIFO, GUEST_PORT_FIFO},
+        {GUEST_PORT_WIDE, GUEST_PORT_WIDE + 3},
+    };
+    const vm_ioport_interface_t interface = {NULL, read_kept, write_kept, NULL};
+    struct testvm *t = *state;
+
+    memset(file, 0, sizeof(file));
+    nr_put = nr_got = 0;
+    guest_file_boot(t, "ports");
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        assert_int_equal(vm_io_port_add_handler(&t->vm, ranges[i], interface), 0);
+    }
+    guest_file_run(t);
+}
+
 /* --- what a callback may not --- */
 
 static unsigned nr_tries;
@@ -620,6 +679,7 @@ int main(void)
         vm_test(test_a_handler_reads_and_sets_registers),
         vm_test(test_a_handler_may_add_handlers),
         vm_test(test_a_handler_is_told_of_the_exit_in_vmx_terms),
+        vm_test(test_ports),
         vm_test(test_no_callback_of_a_port_can_run_or_destroy_its_vm),
         cmocka_unit_test(test_a_port_verdict_that_there_is_not_is_an_error),
     };

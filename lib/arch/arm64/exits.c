@@ -37,7 +37,7 @@ enum run_verdict arch_handle_exit(vm_vcpu_t *vcpu, const struct kvm_run *run)
 /* libsel4vm's lanes: the callback's data is a word of 32 bits around the access, or all of 64. */
 uint64_t arch_fault_read_value(const struct fault *fault)
 {
-    return fault->data >> (fault->addr & 3) * 8;
+    return fault->size == sizeof(fault->data) ? fault->data : fault->data >> (fault->addr & 3) * 8;
 }
 
 /* --- the report of a crash --- */

@@ -32,6 +32,12 @@ enum { TEST_IRQ = 40, TEST_LEVEL_IRQ = 41, OTHER_IRQ = 50, NR_IRQS = 256 };
  * GICv2's lies below. */
 enum { IRQ_CONTROLLER_GPA = 0x8000000, OTHER_IRQ_CONTROLLER_GPA = 0x80a0000 };
 
+/* Does a read's data lie at its place in the word of 32 bits around it? */
+enum { READS_HAVE_LANES = 1 };
+
+/* Is code fetched where nothing is the guest's own exception? */
+enum { FETCHES_FAULT_IN_GUEST = 1 };
+
 /* Of vm_run, when the notification callback has returned 1. */
 enum { NOTIFICATION_RESULT_OF_ONE = -1 };
 
@@ -126,6 +132,11 @@ enum { LOAD_OFFSET = 4 };
 #define GUEST_DIE "ldr x15, =0x2f000000\nstp xzr, xzr, [x15]\n"
 #define DIE_REASON                                                                                 \
     "write at 0x2f000000 by an instruction that the processor does not describe (a pair of "       \
+    "registers, an atomic operation, a base register written back): there is no memory"
+
+/* Of a run that a guest's odd store to a device ends. */
+#define ODD_STORE_REASON                                                                           \
+    "write at 0x20000000 by an instruction that the processor does not describe (a pair of "       \
     "registers, an atomic operation, a base register written back): there is no memory"
 
 /* What the report of a crash says when a guest's first instruction was GUEST_LOAD_B(0x200004). */

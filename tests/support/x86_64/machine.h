@@ -26,6 +26,12 @@ enum { TEST_IRQ = 4, TEST_LEVEL_IRQ = 5, OTHER_IRQ = 10, NR_IRQS = 16 };
 /* Where the controllers are: nothing else can be. */
 enum { IRQ_CONTROLLER_GPA = 0xfec00000, OTHER_IRQ_CONTROLLER_GPA = 0xfee00000 };
 
+/* Does a read's data lie at its place in the word of 32 bits around it? */
+enum { READS_HAVE_LANES = 0 };
+
+/* Is code fetched where nothing is the guest's own exception? */
+enum { FETCHES_FAULT_IN_GUEST = 0 };
+
 /* Of vm_run, when the notification callback has returned 1. */
 enum { NOTIFICATION_RESULT_OF_ONE = 0 };
 
@@ -110,6 +116,10 @@ enum { LOAD_OFFSET = 0 };
 /* Ends in a crash, of this reason. */
 #define GUEST_DIE  "ud2\n"
 #define DIE_REASON "triple fault"
+
+/* Of a run that a guest's odd store to a device ends. */
+#define ODD_STORE_REASON                                                                           \
+    "KVM cannot emulate the instruction, or there is no memory where it should be"
 
 /* What the report of a crash says when a guest's first instruction was GUEST_LOAD_B(0x200004). */
 #define CRASH_TEXTS                                                                                \
