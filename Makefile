@@ -74,7 +74,7 @@ SUPPORT_SRC := $(wildcard tests/support/*.c tests/support/$(ARCH)/*.c)
 # About what one architecture alone has, or with guests in its instructions; the rest is for all.
 GUEST_TESTS_x86_64 := $(addprefix guest/test_,chipset events failures faults guest_window interrupts live_registers misuse notifications \
     page_tables plat_patterns ports registers start_order steps stress vmcall vmcall_routes)
-GUEST_TESTS_arm64 := $(addprefix guest/test_arm64_,calls gic vcpu)
+GUEST_TESTS_arm64 := $(filter guest/test_arm64_%,$(GUEST_TESTS))
 GUEST_TESTS := $(filter-out $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_TESTS_$(arch))),$(GUEST_TESTS))
 
 # The examples have x86 code in them.

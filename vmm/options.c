@@ -54,6 +54,9 @@ void options_print_help(void)
         "  --debug-exit      a write to port 0xf4, on arm64 to address 0x90f4000, ends the VM with "
         "status\n"
         "                    (value << 1) | 1\n"
+        "  --pmu             performance counters for the guest; arm64 (an x86-64 guest has what "
+        "KVM "
+        "gives it)\n"
         "  --dtb FILE        a device tree in the place of hostvm's; arm64\n"
         "  --dump-acpi DIR   write the ACPI tables that the guest would get, and stop; x86-64\n"
         "  --dump-dtb FILE   write the device tree that the guest would get, and stop; arm64\n"
@@ -147,6 +150,7 @@ enum option_id {
     OPTION_MEM,
     OPTION_CPUS,
     OPTION_DEBUG_EXIT,
+    OPTION_PMU,
     OPTION_DTB,
     OPTION_DUMP_ACPI,
     OPTION_DUMP_DTB,
@@ -163,6 +167,7 @@ static const struct option long_options[] = {
     {"cpus", required_argument, NULL, OPTION_CPUS},
     {"smp", required_argument, NULL, OPTION_CPUS},
     {"debug-exit", no_argument, NULL, OPTION_DEBUG_EXIT},
+    {"pmu", no_argument, NULL, OPTION_PMU},
     {"dtb", required_argument, NULL, OPTION_DTB},
     {"dump-acpi", required_argument, NULL, OPTION_DUMP_ACPI},
     {"dump-dtb", required_argument, NULL, OPTION_DUMP_DTB},
@@ -190,6 +195,9 @@ static int apply(struct options *options, int id)
         return parse_cpus(optarg, &options->cpus);
     case OPTION_DEBUG_EXIT:
         options->has_debug_exit = true;
+        return 0;
+    case OPTION_PMU:
+        options->has_pmu = true;
         return 0;
     case OPTION_DTB:
         options->dtb = optarg;

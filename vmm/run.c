@@ -284,6 +284,7 @@ static int build(struct session *session)
         .ram_size = session->options->mem,
         .nr_cpus = session->options->cpus,
         .has_debug_exit = session->options->has_debug_exit,
+        .has_pmu = session->options->has_pmu,
         .dtb = session->options->dtb,
         .console = &session->console,
         .power_event = power_event,
@@ -358,8 +359,11 @@ static int dump_acpi(const struct options *options)
 int run_guest(const struct options *options)
 {
     static struct session session; /* large, and there is one */
-    const char *refusal = machine_refuses(options->dump_acpi != NULL,
-                                          options->dtb != NULL || options->dump_dtb != NULL);
+    const char *refusal = machine_refuses((struct machine_wishes){
+        .acpi = options->dump_acpi != NULL,
+        .dtb = options->dtb != NULL || options->dump_dtb != NULL,
+        .pmu = options->has_pmu,
+    });
     int status;
 
     if (refusal != NULL) {

@@ -165,7 +165,7 @@ test_information() {
     else fail 'help_goes_to_standard_output' 'there should be a usage line'; fi
     prints 'help_of_run_is_the_same_text' 0 "$(cat "$work/help")" "$hostvm" run --help
     local option missing=
-    for option in kernel initrd module append mem cpus debug-exit dtb dump-acpi dump-dtb; do
+    for option in kernel initrd module append mem cpus debug-exit pmu dtb dump-acpi dump-dtb; do
         grep -q -e "--$option " "$work/help" || missing+=" --$option"
     done
     if [ -z "$missing" ]; then pass 'help_names_every_option'; else fail 'help_names_every_option' "missing:$missing"; fi

@@ -30,6 +30,7 @@ struct devtree_config {
     uint64_t ram_base, ram_size;
     unsigned nr_cpus;
     enum devtree_gic gic;
+    bool has_pmu;
     const struct devtree_device *devices; /* by address */
     unsigned nr_devices;
     const char *console; /* what the guest prints to: "ALIAS" or "ALIAS:OPTIONS"; NULL: none */

@@ -29,6 +29,9 @@ void regs_set(struct hosted_vcpu *hv, unsigned word, uint64_t value);
 int gic_set_up(vm_t *vm); /* all vcpus are there */
 void gic_fini(vm_t *vm);
 
+/* pmu.c */
+int pmu_set_up(vm_vcpu_t *vcpu); /* where the VM has it; KVM's vcpu is reset, the GIC is ready */
+
 /* calls.c */
 int calls_forward(vm_t *vm); /* to the VM's handler, if it has one */
 enum run_verdict handle_call(vm_vcpu_t *vcpu, const struct kvm_run *run);
