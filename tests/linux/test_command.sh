@@ -624,6 +624,8 @@ test_refusals() {
     local text='hostvm: a PC has no device tree: --dtb and --dump-dtb are for arm64 machines'
     complains 'device_tree_of_a_pc_is_64' 64 "$text" "$hostvm" run --dtb "$hello" "$hello"
     complains 'dump_of_a_pcs_device_tree_is_64' 64 "$text" "$hostvm" run --dump-dtb "$work/dtb"
+    complains 'performance_counters_of_a_pc_are_64' 64 \
+        'hostvm: a PC has the performance counters that KVM gives it: --pmu is for arm64 machines' "$hostvm" run --pmu "$hello"
 }
 
 test_dump_acpi() {

@@ -95,6 +95,10 @@ test_other_guests() {
     run --debug-exit exit
     [ $status -eq 7 ] && [ ! -s /tmp/err ]
     say $? 'flat_code_runs_and_the_debug_exit_ends_it'
+    status=0
+    "$example" > /tmp/out 2> /tmp/err || status=$?
+    [ $status -eq 0 ] && [ "$(cat /tmp/out)" = 'the guest read 84' ]
+    say $? 'example_embeds_a_vm'
     crashes 'read_of_nothing_is_70_with_a_report' \
         'read of 4 bytes at 0x30000000: nothing is there and nobody handled it' read
     undecoded='an instruction that the processor does not describe (a pair of registers, an atomic operation,'
@@ -146,6 +150,7 @@ test_counters() {
 if [ "$1" = --inside ]; then
     hostvm=$2
     guests=$3
+    example=$4
     failures=0
     cd /tmp || exit 1
     make_initramfs
@@ -184,6 +189,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 hostvm=$PWD/build/arm64-plain/hostvm
 guests=$PWD/build/arm64-plain/guests
+example=$PWD/build/arm64-plain/tests/examples/arm64/embed
 [ -z "${HOSTVM:-}" ] || hostvm=$(cd "$(dirname "$HOSTVM")" && pwd)/${HOSTVM##*/}
 kernel=$(scripts/box --kernel-path --arch arm64) || exit 1
 failed=0
@@ -191,7 +197,8 @@ failed=0
 # inside GIC WORD: that half of the script, in the box with such an interrupt controller.
 inside() {
     scripts/box --arch arm64 --gic "$1" --timeout 500 --mem 1536 --with "$hostvm" --with "$kernel:/vmlinuz" \
-        --with "$guests/hello" --with "$PWD/tests/linux/test_linux_arm64.sh:/test" -- sh /test "$2" "$hostvm" "$guests" ||
+        --with "$guests/hello" --with "$example" --with "$PWD/tests/linux/test_linux_arm64.sh:/test" -- \
+        sh /test "$2" "$hostvm" "$guests" "$example" ||
         failed=1
 }
 
