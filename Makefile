@@ -77,13 +77,12 @@ SUPPORT_SRC := $(wildcard tests/support/*.c tests/support/$(ARCH)/*.c)
 # About what one architecture alone has, or with guests in its instructions; the rest is for all.
 GUEST_TESTS_x86_64 := $(addprefix guest/test_,instructions page_tables pc pic ports queued_interrupts registers start_order \
     vmcall vmcall_routes)
-GUEST_TESTS_arm64 := $(addprefix guest/test_arm64_,calls gic vcpu)
+GUEST_TESTS_arm64 := $(filter guest/test_arm64_%,$(GUEST_TESTS))
 GUEST_TESTS := $(filter-out $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_TESTS_$(arch))),$(GUEST_TESTS))
 
-# The examples have x86 code in them.
-IS_X86_64 := $(filter x86_64,$(ARCH))
-ifeq ($(IS_X86_64),)
-EXAMPLES :=
+# The examples have x86 code in them, but for those that have a folder of their own.
+ifneq ($(ARCH),x86_64)
+EXAMPLES := $(patsubst tests/%.c,%,$(wildcard tests/examples/$(ARCH)/*.c))
 EXAMPLES_CXX :=
 endif
 

@@ -63,6 +63,9 @@ void options_print_help(void)
         "  --debug-exit      a write to port 0xf4, on arm64 to address 0x90f4000, ends the VM with "
         "status\n"
         "                    (value << 1) | 1\n"
+        "  --pmu             performance counters for the guest; arm64 (an x86-64 guest has what "
+        "KVM "
+        "gives it)\n"
         "  --dtb FILE        a device tree in the place of hostvm's; arm64\n"
         "  --dump-acpi DIR   write the ACPI tables that the guest would get, and stop; x86-64\n"
         "  --dump-dtb FILE   write the device tree that the guest would get, and stop; arm64\n"
@@ -211,6 +214,7 @@ enum option_id {
     OPTION_NET,
     OPTION_VSOCK,
     OPTION_VIRTIO,
+    OPTION_PMU,
     OPTION_DTB,
     OPTION_DUMP_ACPI,
     OPTION_DUMP_DTB,
@@ -231,6 +235,7 @@ static const struct option long_options[] = {
     {"net", required_argument, NULL, OPTION_NET},
     {"vsock", required_argument, NULL, OPTION_VSOCK},
     {"virtio", required_argument, NULL, OPTION_VIRTIO},
+    {"pmu", no_argument, NULL, OPTION_PMU},
     {"dtb", required_argument, NULL, OPTION_DTB},
     {"dump-acpi", required_argument, NULL, OPTION_DUMP_ACPI},
     {"dump-dtb", required_argument, NULL, OPTION_DUMP_DTB},
@@ -267,6 +272,9 @@ static int apply(struct options *options, int id)
         return set_vsock(&options->devices, optarg);
     case OPTION_VIRTIO:
         return parse_virtio(optarg, &options->devices.transport);
+    case OPTION_PMU:
+        options->has_pmu = true;
+        return 0;
     case OPTION_DTB:
         options->dtb = optarg;
         return 0;
