@@ -21,6 +21,8 @@
 #define MEM_DEFAULT (256 * MIB)
 #define CPUS_MAX    16
 
+enum { OPTION_WHY_SIZE = 256 }; /* why an option's text is refused */
+
 static int usage_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 static int usage_error(const char *fmt, ...)
@@ -51,6 +53,12 @@ void options_print_help(void)
         "  --append TEXT     the guest's command line\n"
         "  --mem SIZE        RAM, with suffix K, M, G or T; without one MiB (256M)\n"
         "  --cpus N          processors (1)\n"
+        "  --vsock PATH[,cid=N]\n"
+        "                    sockets between guest and host: a program that connects to PATH and "
+        "writes\n"
+        "                    \"CONNECT PORT\" reaches the guest's port; the guest's connections to "
+        "the host\n"
+        "                    (CID 2) reach who listens at PATH_PORT; N is the guest's CID (3)\n"
         "  --debug-exit      a write to port 0xf4, on arm64 to address 0x90f4000, ends the VM with "
         "status\n"
         "                    (value << 1) | 1\n"
@@ -139,6 +147,16 @@ static int add_module(struct options *options, const char *text)
     return 0;
 }
 
+static int parse_vsock(const char *text, struct options_vsock *ret)
+{
+    char why[OPTION_WHY_SIZE];
+
+    if (ret->is_given) {
+        return usage_error("there is more than one --vsock");
+    }
+    return options_parse_vsock(text, ret, why, sizeof(why)) == 0 ? 0 : usage_error("%s", why);
+}
+
 enum option_id {
     OPTION_KERNEL = 256,
     OPTION_INITRD,
@@ -150,6 +168,7 @@ enum option_id {
     OPTION_DTB,
     OPTION_DUMP_ACPI,
     OPTION_DUMP_DTB,
+    OPTION_VSOCK,
     OPTION_HELP,
 };
 
@@ -166,6 +185,7 @@ static const struct option long_options[] = {
     {"dtb", required_argument, NULL, OPTION_DTB},
     {"dump-acpi", required_argument, NULL, OPTION_DUMP_ACPI},
     {"dump-dtb", required_argument, NULL, OPTION_DUMP_DTB},
+    {"vsock", required_argument, NULL, OPTION_VSOCK},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -200,6 +220,8 @@ static int apply(struct options *options, int id)
     case OPTION_DUMP_ACPI:
         options->dump_acpi = optarg;
         return *optarg != '\0' ? 0 : usage_error("--dump-acpi wants a directory, not ''");
+    case OPTION_VSOCK:
+        return parse_vsock(optarg, &options->devices.vsock);
     case OPTION_HELP:
         options->command = COMMAND_HELP;
         return 0;

@@ -8,17 +8,19 @@
 
 #include "back/worker.h"
 #include "virtio/rng.h"
+#include "virtio/vsock.h"
 
 struct devices {
     struct worker *worker; /* of all that have little to do */
     struct rng *rng;
+    struct vsock *vsock;
     hostvm_virtio_t *list[DEVICES_MAX]; /* in the order of their places */
     unsigned nr_devices;
 };
 
 unsigned devices_count(const struct devices_config *config)
 {
-    return config->has_rng;
+    return (unsigned)config->has_rng + config->vsock.is_given;
 }
 
 static void enlist(struct devices *devices, hostvm_virtio_t *device)
@@ -36,13 +38,31 @@ static int create_rng(struct devices *devices, vm_t *vm)
     return 0;
 }
 
+static int create_vsock(struct devices *devices, vm_t *vm, const struct options_vsock *options)
+{
+    const struct vsock_config config = {.path = options->path, .guest_cid = options->cid};
+
+    devices->vsock = vsock_create(vm, &config);
+    if (devices->vsock == NULL) {
+        return -1;
+    }
+    enlist(devices, vsock_device(devices->vsock));
+    return 0;
+}
+
 static int create_all(struct devices *devices, vm_t *vm, const struct devices_config *config)
 {
     devices->worker = worker_create("devices");
     if (devices->worker == NULL) {
         return -1;
     }
-    return config->has_rng ? create_rng(devices, vm) : 0;
+    if (config->has_rng && create_rng(devices, vm) != 0) {
+        return -1;
+    }
+    if (config->vsock.is_given && create_vsock(devices, vm, &config->vsock) != 0) {
+        return -1;
+    }
+    return 0;
 }
 
 struct devices *devices_create(vm_t *vm, const struct devices_config *config)
@@ -75,6 +95,7 @@ void devices_destroy(struct devices *devices)
     if (devices == NULL) {
         return;
     }
+    vsock_destroy(devices->vsock);
     rng_destroy(devices->rng);
     worker_destroy(devices->worker);
     free(devices);

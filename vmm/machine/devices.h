@@ -7,11 +7,14 @@
 
 #include <hostvm/virtio.h>
 
+#include "options_vsock.h"
+
 enum { DEVICES_MAX = 15 };
 
 /* What the user asked for. */
 struct devices_config {
     bool has_rng;
+    struct options_vsock vsock;
 };
 
 /* Where one stands: what the machine's layout has for the first, the second, ... */
