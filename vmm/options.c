@@ -53,6 +53,11 @@ void options_print_help(void)
         "  --append TEXT     the guest's command line\n"
         "  --mem SIZE        RAM, with suffix K, M, G or T; without one MiB (256M)\n"
         "  --cpus N          processors (1)\n"
+        "  --share DIR[,tag=NAME][,ro]\n"
+        "                    a folder of the host for the guest to mount (-t virtiofs NAME DIR); "
+        "NAME "
+        "is share\n"
+        "                    unless told; repeatable; takes virtiofsd\n"
         "  --vsock PATH[,cid=N]\n"
         "                    sockets between guest and host: a program that connects to PATH and "
         "writes\n"
@@ -157,6 +162,26 @@ static int parse_vsock(const char *text, struct options_vsock *ret)
     return options_parse_vsock(text, ret, why, sizeof(why)) == 0 ? 0 : usage_error("%s", why);
 }
 
+static int add_share(struct devices_config *devices, const char *text)
+{
+    struct options_share *share = &devices->shares[devices->nr_shares];
+    char why[OPTION_WHY_SIZE];
+
+    if (devices->nr_shares == DEVICES_SHARES_MAX) {
+        return usage_error("there are more than %d --share options", DEVICES_SHARES_MAX);
+    }
+    if (options_parse_share(text, share, why, sizeof(why)) != 0) {
+        return usage_error("%s", why);
+    }
+    for (unsigned i = 0; i < devices->nr_shares; i++) {
+        if (strcmp(devices->shares[i].tag, share->tag) == 0) {
+            return usage_error("there is more than one --share with tag '%s'", share->tag);
+        }
+    }
+    devices->nr_shares++;
+    return 0;
+}
+
 enum option_id {
     OPTION_KERNEL = 256,
     OPTION_INITRD,
@@ -168,6 +193,7 @@ enum option_id {
     OPTION_DTB,
     OPTION_DUMP_ACPI,
     OPTION_DUMP_DTB,
+    OPTION_SHARE,
     OPTION_VSOCK,
     OPTION_HELP,
 };
@@ -185,6 +211,7 @@ static const struct option long_options[] = {
     {"dtb", required_argument, NULL, OPTION_DTB},
     {"dump-acpi", required_argument, NULL, OPTION_DUMP_ACPI},
     {"dump-dtb", required_argument, NULL, OPTION_DUMP_DTB},
+    {"share", required_argument, NULL, OPTION_SHARE},
     {"vsock", required_argument, NULL, OPTION_VSOCK},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
@@ -220,6 +247,8 @@ static int apply(struct options *options, int id)
     case OPTION_DUMP_ACPI:
         options->dump_acpi = optarg;
         return *optarg != '\0' ? 0 : usage_error("--dump-acpi wants a directory, not ''");
+    case OPTION_SHARE:
+        return add_share(&options->devices, optarg);
     case OPTION_VSOCK:
         return parse_vsock(optarg, &options->devices.vsock);
     case OPTION_HELP:

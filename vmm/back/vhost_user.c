@@ -282,17 +282,16 @@ int vhost_user_set_memory(struct vhost_user *vu, const struct vhost_user_region 
                           unsigned int nr_regions)
 {
     struct message message = {.request = SET_MEM_TABLE};
-    struct memory_table *table = &message.payload.memory;
+    struct memory_table table = {.nr_regions = nr_regions};
     int fds[VHOST_USER_REGIONS_MAX];
 
     if (nr_regions == 0 || nr_regions > VHOST_USER_REGIONS_MAX) {
         return refuse(vu, -E2BIG, "guest memory is %u pieces of files: 1 to %d are possible",
                       nr_regions, VHOST_USER_REGIONS_MAX);
     }
-    *table = (struct memory_table){.nr_regions = nr_regions};
     for (unsigned int i = 0; i < nr_regions; i++) {
         /* Rings are named by guest addresses, too: what is where in this process is its own. */
-        table->regions[i] = (struct memory_region){
+        table.regions[i] = (struct memory_region){
             .gpa = regions[i].gpa,
             .size = regions[i].size,
             .address = regions[i].gpa,
@@ -301,7 +300,8 @@ int vhost_user_set_memory(struct vhost_user *vu, const struct vhost_user_region 
         fds[i] = regions[i].fd;
     }
     message.size =
-        (uint32_t)(offsetof(struct memory_table, regions) + nr_regions * sizeof(*table->regions));
+        (uint32_t)(offsetof(struct memory_table, regions) + nr_regions * sizeof(table.regions[0]));
+    message.payload.memory = table;
     return tell(vu, &message, fds, nr_regions);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "back/worker.h"
+#include "virtio/fs.h"
 #include "virtio/rng.h"
 #include "virtio/vsock.h"
 
@@ -14,13 +15,14 @@ struct devices {
     struct worker *worker; /* of all that have little to do */
     struct rng *rng;
     struct vsock *vsock;
+    struct fs *shares[DEVICES_SHARES_MAX];
     hostvm_virtio_t *list[DEVICES_MAX]; /* in the order of their places */
     unsigned nr_devices;
 };
 
 unsigned devices_count(const struct devices_config *config)
 {
-    return (unsigned)config->has_rng + config->vsock.is_given;
+    return (unsigned)config->has_rng + config->vsock.is_given + config->nr_shares;
 }
 
 static void enlist(struct devices *devices, hostvm_virtio_t *device)
@@ -50,6 +52,20 @@ static int create_vsock(struct devices *devices, vm_t *vm, const struct options_
     return 0;
 }
 
+static int create_share(struct fs **share, struct devices *devices, vm_t *vm,
+                        const struct options_share *options)
+{
+    const struct fs_config config = {
+        .dir = options->dir, .tag = options->tag, .is_readonly = options->is_readonly};
+
+    *share = fs_create(vm, &config);
+    if (*share == NULL) {
+        return -1;
+    }
+    enlist(devices, fs_device(*share));
+    return 0;
+}
+
 static int create_all(struct devices *devices, vm_t *vm, const struct devices_config *config)
 {
     devices->worker = worker_create("devices");
@@ -61,6 +77,11 @@ static int create_all(struct devices *devices, vm_t *vm, const struct devices_co
     }
     if (config->vsock.is_given && create_vsock(devices, vm, &config->vsock) != 0) {
         return -1;
+    }
+    for (unsigned i = 0; i < config->nr_shares; i++) {
+        if (create_share(&devices->shares[i], devices, vm, &config->shares[i]) != 0) {
+            return -1;
+        }
     }
     return 0;
 }
@@ -94,6 +115,9 @@ void devices_destroy(struct devices *devices)
 {
     if (devices == NULL) {
         return;
+    }
+    for (unsigned i = 0; i < DEVICES_SHARES_MAX; i++) {
+        fs_destroy(devices->shares[i]);
     }
     vsock_destroy(devices->vsock);
     rng_destroy(devices->rng);

@@ -7,14 +7,17 @@
 
 #include <hostvm/virtio.h>
 
+#include "options_share.h"
 #include "options_vsock.h"
 
-enum { DEVICES_MAX = 15 };
+enum { DEVICES_MAX = 15, DEVICES_SHARES_MAX = 4 };
 
 /* What the user asked for. */
 struct devices_config {
     bool has_rng;
     struct options_vsock vsock;
+    struct options_share shares[DEVICES_SHARES_MAX];
+    unsigned nr_shares;
 };
 
 /* Where one stands: what the machine's layout has for the first, the second, ... */
