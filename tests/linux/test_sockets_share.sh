@@ -201,6 +201,67 @@ test_sockets() {
     fi
 }
 
+# --- inside: a folder ---
+
+# is NAME EXPECTED ACTUAL
+is() {
+    if [ "$2" = "$3" ]; then pass "$1"
+    else fail "$1" "it is '$3', not '$2'"; fi
+}
+
+test_share() {
+    local sum
+    check 'folder_is_mounted' does 'mount -t virtiofs home /mnt'
+    ask 'ls /mnt; cat /mnt/greeting /mnt/sub/deep'
+    is 'guest_sees_what_the_host_has' $'greeting\nsub\nhello from the host\ndeep\n' "$answer"
+    check 'guest_writes' does 'mkdir /mnt/new && echo hello from the guest > /mnt/new/file && mv /mnt/new/file /mnt/new/name && sync'
+    is 'host_sees_it' 'hello from the guest' "$(cat "$work/share/new/name" 2>&1)"
+    ask 'dd if=/dev/urandom of=/mnt/big bs=64k count=32 2> /dev/null; md5sum < /mnt/big'
+    sum=$(md5sum < "$work/share/big")
+    is 'two_mib_arrive_as_they_were_written' "$sum" "${answer%$'\n'}"
+    is 'host_sees_them_whole' 2097152 "$(stat -c %s "$work/share/big")"
+    echo 'from the host, later' > "$work/share/later"
+    ask 'cat /mnt/later'
+    is 'guest_sees_what_the_host_adds' $'from the host, later\n' "$answer"
+    ask 'rm /mnt/later /mnt/big; cat /mnt/nothing'
+    if [ ! -e "$work/share/later" ] && [[ $answer == *'No such file'* ]]; then pass 'guest_removes_and_misses_files'
+    else fail 'guest_removes_and_misses_files' "$answer"; fi
+    # A link leads where it leads in the guest, not on the host.
+    ln -s /tmp "$work/share/link"
+    ask 'touch /tmp/of-the-guest; ls /mnt/link/of-the-guest; rm /mnt/link'
+    is 'link_leads_to_the_guests_files' $'/mnt/link/of-the-guest\n' "$answer"
+    check 'read_only_folder_is_mounted' does 'mount -t virtiofs second /ro'
+    ask 'cat /ro/greeting'
+    is 'read_only_folder_is_read' $'hello from the host\n' "$answer"
+    ask 'echo x > /ro/greeting || echo x > /ro/more || rm -f /ro/greeting || mkdir /ro/dir || chmod 777 /ro/greeting'
+    if [ "$result" != 0 ] && [ "$(grep -c 'Read-only file system' <<< "$answer")" = 5 ]; then pass 'read_only_folder_refuses_all_changes'
+    else fail 'read_only_folder_refuses_all_changes' "status $result: $answer"; fi
+    is 'read_only_folder_is_as_it_was' 'hello from the host' "$(cat "$work/share/greeting")"
+    check 'folder_is_mounted_again' does 'umount /mnt && mount -t virtiofs home /mnt && ls /mnt/new/name'
+}
+
+# servers: the processes of that name, the first one first.
+servers() {
+    local status
+    for status in /proc/[0-9]*/status; do
+        awk '$1 == "Name:" && $2 == "virtiofsd" { yes = 1 } $1 == "Pid:" && yes { print $2 }' "$status" 2> /dev/null
+    done | sort -n
+}
+
+# The server of the first folder ends: that folder is lost, all else goes on.
+test_death_of_virtiofsd() {
+    ask 'exec 8> /mnt/open'
+    kill -9 "$(servers | head -n 1)"
+    ask 'echo x >&8; ls /mnt/new; cat /mnt/greeting'
+    if [ "$result" != 0 ] && [[ $answer == *'/mnt/greeting'*'I/O error'* ]]; then pass 'without_virtiofsd_the_guest_sees_io_errors'
+    else fail 'without_virtiofsd_the_guest_sees_io_errors' "status $result: $answer"; fi
+    ask 'cat /ro/greeting'
+    is 'other_folder_goes_on' $'hello from the host\n' "$answer"
+    is 'death_of_virtiofsd_is_told' \
+        "hostvm: --share: virtiofsd has ended (signal 9): the guest's accesses to 'home' fail from now on" "$(cat "$work/err")"
+    : > "$work/err"
+}
+
 # ends NAME LINE: the guest's last one; it closes its output, or it is late.
 ends() {
     local status=0 line
@@ -221,13 +282,27 @@ ends() {
 }
 
 inside() {
+    local shares=()
     trap '' PIPE    # a guest that is gone shows in what it does not answer
     work=/tmp/test_sockets
     mkdir -p $work
-    if start_guest --vsock "$work/v,cid=9"; then
+    mkdir -p "$work/share/sub"
+    echo 'hello from the host' > "$work/share/greeting"
+    echo deep > "$work/share/sub/deep"
+    if [ -x /usr/lib/qemu/virtiofsd ] || [ -x /usr/libexec/virtiofsd ]; then
+        shares=(--share "$work/share,tag=home" --share "$work/share,tag=second,ro")
+    fi
+    if start_guest --vsock "$work/v,cid=9" "${shares[@]}"; then
         test_sockets
+        if [ ${#shares[@]} -gt 0 ]; then
+            test_share
+            test_death_of_virtiofsd
+        else
+            skip 'share' 'virtiofsd is not installed'
+        fi
         ends 'reboot_is_0' 'reboot -f'
         check 'name_of_the_socket_is_gone_at_the_end' [ ! -e "$work/v" ]
+        is 'no_virtiofsd_is_left_at_the_end' '' "$(servers)"
     else
         kill -9 $pid
         fail 'guest_with_sockets_comes_up' "it said '$answer'"

@@ -242,13 +242,13 @@ static int agree_on_protocol(struct vhost_user *vu)
     return r;
 }
 
-int vhost_user_open(struct vhost_user *vu, int fd, unsigned int nr_queues)
+int vhost_user_open(struct vhost_user *vu, int fd, unsigned int nr_queues, int patience_ms)
 {
     struct message owner = {.request = SET_OWNER};
     uint64_t number = nr_queues;
     int r;
 
-    *vu = (struct vhost_user){.fd = fd, .patience_ms = VHOST_USER_PATIENCE_MS};
+    *vu = (struct vhost_user){.fd = fd, .patience_ms = patience_ms};
     r = ask_number(vu, GET_FEATURES, &vu->features);
     if (r == 0 && (vu->features & VHOST_USER_F_PROTOCOL_FEATURES) != 0) {
         r = agree_on_protocol(vu);
@@ -262,7 +262,6 @@ int vhost_user_open(struct vhost_user *vu, int fd, unsigned int nr_queues)
     if (r == 0 && number < nr_queues) {
         return refuse(vu, -EPROTO, "it has %" PRIu64 " queues, not %u", number, nr_queues);
     }
-    vu->nr_queues = nr_queues;
     return r;
 }
 

@@ -9,7 +9,7 @@
 
 enum {
     VHOST_USER_REGIONS_MAX = 8,    /* what every back end takes */
-    VHOST_USER_PATIENCE_MS = 5000, /* for an answer: a back end that takes longer is given up */
+    VHOST_USER_PATIENCE_MS = 5000, /* a back end that takes longer is given up */
 };
 
 /* Offered beside the features of virtio; the front end's to agree on, not the driver's. */
@@ -19,10 +19,9 @@ enum {
 struct vhost_user {
     int fd; /* the caller's */
     int patience_ms;
-    uint64_t features;      /* of virtio, that the back end offers */
-    uint64_t protocol;      /* features of the protocol, agreed on */
-    unsigned int nr_queues; /* that the back end has, at most */
-    char why[160];          /* the last failure */
+    uint64_t features; /* of virtio, that the back end offers */
+    uint64_t protocol; /* features of the protocol, agreed on */
+    char why[160];     /* the last failure */
 };
 
 /* Guest memory: part of a file. */
@@ -44,8 +43,9 @@ struct vhost_user_ring {
 /* All return 0, or -errno with vhost_user.why. After a failure the connection is good for nothing:
  * the back end's process is to be ended before its rings are used by somebody else. */
 
-/* Says hello at a connected socket. nr_queues: how many the device will have. */
-int vhost_user_open(struct vhost_user *vu, int fd, unsigned int nr_queues);
+/* Says hello at a connected socket. nr_queues: how many the device will have. patience_ms: for each
+ * answer. */
+int vhost_user_open(struct vhost_user *vu, int fd, unsigned int nr_queues, int patience_ms);
 
 /* What the driver has agreed to, of what is offered. Before the first ring is started. */
 int vhost_user_set_features(struct vhost_user *vu, uint64_t features);

@@ -347,7 +347,7 @@ static int open_server(struct fs *fs, const struct fs_config *config)
         (void)fprintf(stderr, "hostvm: --share '%s': %s\n", config->dir, why);
         return -1;
     }
-    if (vhost_user_open(&fs->vu, fs->server.socket, NR_QUEUES) < 0) {
+    if (vhost_user_open(&fs->vu, fs->server.socket, NR_QUEUES, VHOST_USER_PATIENCE_MS) < 0) {
         (void)fprintf(stderr, "hostvm: --share '%s': virtiofsd does not work: %s\n", config->dir,
                       fs->vu.why);
         return -1;
