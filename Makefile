@@ -185,8 +185,14 @@ $(GUEST_BUILD)/init: guests/linux/init.c
 	$(Q)$(CC) -std=gnu11 -Os $(WARNINGS) -ffreestanding -static -nostdlib -fno-pic -no-pie -fno-stack-protector \
 		-fno-asynchronous-unwind-tables -Wl,--build-id=none -Wl,-z,noseparate-code -s -o $@ $<
 
+# Tests of Linux guests have it on both sides.
+$(GUEST_BUILD)/streams: guests/linux/streams.c
+	$(call say,LINUX)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 $(WARNINGS) -static -s -o $@ $<
+
 .PHONY: guests
-guests: $(GUESTS) $(GUEST_BUILD)/init ## the test guests
+guests: $(GUESTS) $(GUEST_BUILD)/init $(GUEST_BUILD)/streams ## the test guests
 
 .PHONY: links
 links: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm net-user

@@ -58,6 +58,10 @@ void options_print_help(void)
         "mac=...), "
         "an existing\n"
         "                    tap (queues=N, mac=...), or none; repeatable\n"
+        "  --share DIR       a folder of the host, mounted by its tag (tag=NAME; share), to be "
+        "read "
+        "only (ro);\n"
+        "                    takes virtiofsd; repeatable\n"
         "  --vsock PATH      sockets between guest and host, through a Unix socket (cid=N)\n"
         "  --virtio mmio|pci how the guest finds its virtio devices (mmio)\n"
         "  --debug-exit      a write to port 0xf4, on arm64 to address 0x90f4000, ends the VM with "
@@ -178,10 +182,33 @@ static int add_net(struct devices_config *devices, const char *text)
     return option_error(options_net_parse(text, &devices->nets[devices->nr_nets++], why), why);
 }
 
+static int add_share(struct devices_config *devices, const char *text)
+{
+    struct options_share *share = &devices->shares[devices->nr_shares];
+    char why[ERROR_SIZE];
+
+    if (devices->nr_shares == DEVICES_MAX_SHARES) {
+        return usage_error("there are more than %d --share options", DEVICES_MAX_SHARES);
+    }
+    if (options_parse_share(text, share, why, sizeof(why)) != 0) {
+        return usage_error("%s", why);
+    }
+    for (unsigned i = 0; i < devices->nr_shares; i++) {
+        if (strcmp(devices->shares[i].tag, share->tag) == 0) {
+            return usage_error("there is more than one --share with tag '%s'", share->tag);
+        }
+    }
+    devices->nr_shares++;
+    return 0;
+}
+
 static int set_vsock(struct devices_config *devices, const char *text)
 {
     char why[ERROR_SIZE];
 
+    if (devices->vsock.is_given) {
+        return usage_error("there is more than one --vsock");
+    }
     return option_error(options_parse_vsock(text, &devices->vsock, why, sizeof(why)), why);
 }
 
@@ -212,6 +239,7 @@ enum option_id {
     OPTION_DEBUG_EXIT,
     OPTION_DISK,
     OPTION_NET,
+    OPTION_SHARE,
     OPTION_VSOCK,
     OPTION_VIRTIO,
     OPTION_PMU,
@@ -233,6 +261,7 @@ static const struct option long_options[] = {
     {"debug-exit", no_argument, NULL, OPTION_DEBUG_EXIT},
     {"disk", required_argument, NULL, OPTION_DISK},
     {"net", required_argument, NULL, OPTION_NET},
+    {"share", required_argument, NULL, OPTION_SHARE},
     {"vsock", required_argument, NULL, OPTION_VSOCK},
     {"virtio", required_argument, NULL, OPTION_VIRTIO},
     {"pmu", no_argument, NULL, OPTION_PMU},
@@ -268,6 +297,8 @@ static int apply(struct options *options, int id)
         return add_disk(&options->devices, optarg);
     case OPTION_NET:
         return add_net(&options->devices, optarg);
+    case OPTION_SHARE:
+        return add_share(&options->devices, optarg);
     case OPTION_VSOCK:
         return set_vsock(&options->devices, optarg);
     case OPTION_VIRTIO:
