@@ -58,12 +58,15 @@ say = @$(if $(V),true,printf '  %-8s %s\n' '$(1)' '$(patsubst $(B)/%,%,$@)')
 
 LIB_SRC := $(wildcard lib/base/*.c) $(filter-out lib/kvm/x86_64.c lib/kvm/arm64.c,$(wildcard lib/kvm/*.c)) \
            $(wildcard lib/kvm/$(ARCH).c) $(wildcard lib/env/*.c) $(wildcard lib/plat/*.c) \
-           $(wildcard lib/arch/$(ARCH)/*.c) $(wildcard lib/vm/*.c) $(wildcard lib/virtio/*.c)
+           $(wildcard lib/arch/$(ARCH)/*.c) $(wildcard lib/vm/*.c) $(wildcard lib/pci/*.c) $(wildcard lib/virtio/*.c)
 # The machine of one architecture alone; everything else of the command is compiled, and tested, for all.
-VMM_x86_64 := vmm/dev/device.c vmm/machine/entry.c vmm/machine/pc.c
+VMM_x86_64 := vmm/dev/device.c vmm/dev/pci_ports.c vmm/machine/entry.c vmm/machine/pc.c
 VMM_arm64 := vmm/machine/virt.c
 VMM_OTHERS := $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(VMM_$(arch)))
-VMM_SRC := $(filter-out $(VMM_OTHERS),$(wildcard vmm/*.c vmm/*/*.c))
+# A program of its own; of the command's it shares what both have to agree on.
+NET_USER_MAIN := vmm/back/net_user_main.c
+NET_USER_SRC := $(NET_USER_MAIN) vmm/back/net_forward.c
+VMM_SRC := $(filter-out $(VMM_OTHERS) $(NET_USER_MAIN),$(wildcard vmm/*.c vmm/*/*.c))
 UNIT_TESTS := $(patsubst tests/%.c,%,$(wildcard tests/unit/test_*.c))
 GUEST_TESTS := $(patsubst tests/%.c,%,$(wildcard tests/guest/test_*.c))
 EXAMPLES := $(patsubst tests/%.c,%,$(wildcard tests/examples/*.c))
@@ -72,8 +75,8 @@ BENCHES := $(patsubst tests/%.c,%,$(wildcard tests/bench/*.c))
 SUPPORT_SRC := $(wildcard tests/support/*.c tests/support/$(ARCH)/*.c)
 
 # About what one architecture alone has, or with guests in its instructions; the rest is for all.
-GUEST_TESTS_x86_64 := $(addprefix guest/test_,chipset events failures faults guest_window interrupts live_registers misuse notifications \
-    page_tables plat_patterns ports registers start_order steps stress vmcall vmcall_routes)
+GUEST_TESTS_x86_64 := $(addprefix guest/test_,chipset failures instructions misuse page_tables pic ports queued_interrupts \
+    registers start_order vmcall vmcall_routes)
 GUEST_TESTS_arm64 := $(addprefix guest/test_arm64_,calls gic vcpu)
 GUEST_TESTS := $(filter-out $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_TESTS_$(arch))),$(GUEST_TESTS))
 
@@ -86,6 +89,7 @@ endif
 
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
 VMM_OBJ := $(VMM_SRC:%.c=$(B)/%.o)
+NET_USER_OBJ := $(NET_USER_SRC:%.c=$(B)/%.o)
 SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(B)/%.o)
 
 # The library's one dependency; what does not filter device trees does not pull it into a static program. The package that
@@ -93,12 +97,12 @@ SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(B)/%.o)
 LIB_LIBS := $(if $(CROSS),-l:libfdt.so.1,-lfdt)
 
 # Packages of the command alone.
-VMM_PKGS := zlib liblzma liblz4 libzstd
+VMM_PKGS := zlib liblzma liblz4 libzstd liburing
 VMM_LIBS = $(shell $(PKG_CONFIG) --libs $(VMM_PKGS))
 VMM_STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs $(VMM_PKGS))
 
 .PHONY: all
-all: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm guests links ## library, command and guests (the default); installs nothing
+all: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm net-user guests links ## library, command and guests (the default); installs nothing
 
 # --- objects; rebuilt when the flags change ---
 
@@ -111,6 +115,7 @@ FORCE:
 $(B)/lib/%.o: CPPFLAGS_ROOM = -Ilib -Ilib/arch -Ilib/arch/$(ARCH)
 $(B)/vmm/%.o: CPPFLAGS_ROOM = -Ivmm
 $(B)/tests/%.o: CPPFLAGS_ROOM = -Itests -Itests/support/$(ARCH) -Iguests -Iguests/$(ARCH) -DGUESTS_DIR='"$(BUILD)/$(ARCH)-plain/guests"'
+$(B)/tests/bench/%.o: CPPFLAGS_ROOM += -Itests/bench/$(ARCH)
 $(B)/tests/unit/%.o: CPPFLAGS_ROOM += -Ilib -Ilib/arch -Ilib/arch/$(ARCH) -Ivmm
 
 $(B)/%.o: %.c $(B)/flags
@@ -156,6 +161,17 @@ $(B)/hostvm: $(B)/vmm/main.o $(B)/libvmm.a $(B)/libhostvm.a
 	$(call say,LD)
 	$(Q)$(CC) $(VMM_STATIC) -o $@ $^ $(LDFLAGS_ALL) $(LIB_LIBS) $(if $(VMM_STATIC),$(VMM_STATIC_LIBS),$(VMM_LIBS))
 
+# --- user networking: a program that is not static, for there is no libslirp.a ---
+
+HAS_SLIRP := $(filter /%,$(shell $(CC) -print-file-name=libslirp.so))
+$(B)/hostvm-net-user: $(NET_USER_OBJ)
+	$(call say,LD)
+	$(Q)$(CC) -o $@ $^ $(LDFLAGS_ALL) -lslirp
+
+.PHONY: net-user
+net-user: $(if $(HAS_SLIRP),$(B)/hostvm-net-user)
+	$(if $(HAS_SLIRP),,@echo '  without --net user: libslirp-dev$(if $(CROSS),:$(ARCH)) is not installed; scripts/deps $(if $(CROSS),$(ARCH),build) does that')
+
 # --- bare-metal guests: never sanitized ---
 
 GUEST_CC := $(CC)
@@ -174,9 +190,9 @@ $(GUEST_BUILD)/init: guests/linux/init.c
 guests: $(GUESTS) $(GUEST_BUILD)/init ## the test guests
 
 .PHONY: links
-links: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm
+links: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm net-user
 ifeq ($(ARCH)-$(VARIANT),$(HOST_ARCH)-plain)
-	$(Q)for f in libhostvm.a libhostvm.so hostvm; do ln -sfn $(ARCH)-plain/$$f $(BUILD)/$$f; done
+	$(Q)for f in libhostvm.a libhostvm.so hostvm $(if $(HAS_SLIRP),hostvm-net-user); do ln -sfn $(ARCH)-plain/$$f $(BUILD)/$$f; done
 	$(Q)ln -sfn $(ARCH)-plain/guests $(BUILD)/guests
 endif
 
@@ -256,15 +272,15 @@ run: ## install what is missing, boot the test kernel, then Debian's kernel to i
 
 .PHONY: shell
 shell: ## an interactive Linux shell in a guest
-	$(Q)scripts/deps run
+	$(Q)scripts/deps run $(if $(CROSS),$(ARCH))
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)ARCH=$(HOST_ARCH) scripts/run-linux --shell
+	$(Q)ARCH=$(ARCH) scripts/run-linux --shell
 
 .PHONY: bench
 bench: ## measure against the bare KVM loop and other VMMs, in instructions
-	$(Q)scripts/deps bench
+	$(Q)scripts/deps bench $(if $(CROSS),$(ARCH))
 	$(Q)$(MAKE) --no-print-directory all bench-programs
-	$(Q)scripts/bench
+	$(Q)scripts/bench --arch $(ARCH)
 .PHONY: bench-programs
 bench-programs: $(BENCHES:%=$(B)/tests/%)
 
@@ -274,6 +290,7 @@ deps: ## install what building needs
 
 # Installed files are everybody's to read, whatever the umask of who installs or checked out.
 INSTALL_BIN := $(DESTDIR)$(PREFIX)/bin
+INSTALL_LIBEXEC := $(DESTDIR)$(PREFIX)/libexec/hostvm
 INSTALL_LIB := $(DESTDIR)$(PREFIX)/lib
 INSTALL_INCLUDE := $(DESTDIR)$(PREFIX)/include/hostvm
 INSTALL_MAN := $(DESTDIR)$(PREFIX)/share/man/man1
@@ -283,6 +300,7 @@ HEADERS := $(patsubst include/%,%,$(shell find include -name '*.h'))
 install: all ## into DESTDIR and PREFIX
 	install -d '$(INSTALL_BIN)' '$(INSTALL_LIB)/pkgconfig' '$(INSTALL_MAN)'
 	install -m 755 $(B)/hostvm '$(INSTALL_BIN)/hostvm'
+	$(if $(HAS_SLIRP),install -D -m 755 $(B)/hostvm-net-user '$(INSTALL_LIBEXEC)/hostvm-net-user')
 	install -m 644 $(B)/libhostvm.a '$(INSTALL_LIB)/libhostvm.a'
 	install -m 755 $(B)/libhostvm.so.$(VERSION) '$(INSTALL_LIB)/libhostvm.so.$(VERSION)'
 	ln -sf libhostvm.so.$(VERSION) '$(INSTALL_LIB)/libhostvm.so.$(SO_MAJOR)'
@@ -297,7 +315,7 @@ uninstall: ## what install put into DESTDIR and PREFIX
 	rm -f '$(INSTALL_BIN)/hostvm' '$(INSTALL_LIB)/libhostvm.a' '$(INSTALL_LIB)/libhostvm.so' \
 		'$(INSTALL_LIB)/libhostvm.so.$(SO_MAJOR)' '$(INSTALL_LIB)/libhostvm.so.$(VERSION)' \
 		'$(INSTALL_LIB)/pkgconfig/hostvm.pc' '$(INSTALL_MAN)/hostvm.1'
-	rm -rf '$(INSTALL_INCLUDE)'
+	rm -rf '$(INSTALL_INCLUDE)' '$(INSTALL_LIBEXEC)'
 
 compile_commands.json: Makefile ## for editors
 	$(Q)command -v bear > /dev/null && bear -- $(MAKE) -B all || echo 'bear is not installed'
@@ -310,5 +328,5 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r t d; do printf '  %-16s %s\n' "$$t" "$$d"; done
 
--include $(LIB_OBJ:.o=.d) $(VMM_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(UNIT_TESTS:%=$(B)/tests/%.d) $(GUEST_TESTS:%=$(B)/tests/%.d) \
+-include $(LIB_OBJ:.o=.d) $(VMM_OBJ:.o=.d) $(NET_USER_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(UNIT_TESTS:%=$(B)/tests/%.d) $(GUEST_TESTS:%=$(B)/tests/%.d) \
 	$(EXAMPLES:%=$(B)/tests/%.d) $(EXAMPLES_CXX:%=$(B)/tests/%.d)

@@ -130,6 +130,15 @@ static int parse_cpus(const char *text, unsigned *ret)
     return 0;
 }
 
+static int parse_virtio(const char *text, enum devices_transport *ret)
+{
+    if (strcmp(text, "mmio") != 0 && strcmp(text, "pci") != 0) {
+        return usage_error("--virtio wants mmio or pci, not '%s'", text);
+    }
+    *ret = strcmp(text, "pci") == 0 ? DEVICES_ON_PCI : DEVICES_IN_MEMORY;
+    return 0;
+}
+
 static int add_module(struct options *options, const char *text)
 {
     if (options->nr_modules == MAX_MODULES) {
@@ -147,6 +156,7 @@ enum option_id {
     OPTION_MEM,
     OPTION_CPUS,
     OPTION_DEBUG_EXIT,
+    OPTION_VIRTIO,
     OPTION_DTB,
     OPTION_DUMP_ACPI,
     OPTION_DUMP_DTB,
@@ -163,6 +173,7 @@ static const struct option long_options[] = {
     {"cpus", required_argument, NULL, OPTION_CPUS},
     {"smp", required_argument, NULL, OPTION_CPUS},
     {"debug-exit", no_argument, NULL, OPTION_DEBUG_EXIT},
+    {"virtio", required_argument, NULL, OPTION_VIRTIO},
     {"dtb", required_argument, NULL, OPTION_DTB},
     {"dump-acpi", required_argument, NULL, OPTION_DUMP_ACPI},
     {"dump-dtb", required_argument, NULL, OPTION_DUMP_DTB},
@@ -191,6 +202,8 @@ static int apply(struct options *options, int id)
     case OPTION_DEBUG_EXIT:
         options->has_debug_exit = true;
         return 0;
+    case OPTION_VIRTIO:
+        return parse_virtio(optarg, &options->devices.transport);
     case OPTION_DTB:
         options->dtb = optarg;
         return 0;

@@ -70,6 +70,16 @@ int devices_attach(struct devices *devices, const struct device_place *places)
     return 0;
 }
 
+int devices_attach_pci(struct devices *devices, hostvm_pci_bus_t *bus)
+{
+    for (unsigned i = 0; i < devices->nr_devices; i++) {
+        if (hostvm_virtio_attach_pci(devices->list[i], bus, -1) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 void devices_destroy(struct devices *devices)
 {
     if (devices == NULL) {

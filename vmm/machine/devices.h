@@ -5,12 +5,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <hostvm/pci.h>
 #include <hostvm/virtio.h>
 
 enum { DEVICES_MAX = 15 };
 
+/* How the guest finds them. */
+enum devices_transport {
+    DEVICES_IN_MEMORY, /* registers at places of the machine's */
+    DEVICES_ON_PCI,
+};
+
 /* What the user asked for. */
 struct devices_config {
+    enum devices_transport transport;
     bool has_rng;
 };
 
@@ -31,6 +39,7 @@ struct devices *devices_create(vm_t *vm, const struct devices_config *config);
 
 /* Shows them to the guest, each at a place of its own. 0 or -1. */
 int devices_attach(struct devices *devices, const struct device_place *places);
+int devices_attach_pci(struct devices *devices, hostvm_pci_bus_t *bus);
 
 /* Before the VM is destroyed; it is not running. NULL is fine. */
 void devices_destroy(struct devices *devices);

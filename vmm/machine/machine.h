@@ -40,6 +40,7 @@ struct machine {
     struct machine_chips *chips; /* NULL: none yet */
     const struct devices_config *devices_config;
     struct devices *devices; /* NULL: none yet */
+    hostvm_pci_bus_t *pci;   /* NULL: none */
 };
 
 /* What the guest is started with, besides its image. */
@@ -94,6 +95,15 @@ int machine_dump_dtb(struct machine *machine, const struct machine_guest *guest,
 /* Makes the virtio devices and puts them at their places. After the interrupt controllers. 0 or -1.
  */
 int machine_add_devices(struct machine *machine, const struct device_place *places);
+
+/* The same on a PCI bus, which the machine has then, too. */
+int machine_add_pci(struct machine *machine, const hostvm_pci_bus_config_t *config);
+
+bool machine_wants_pci(const struct devices_config *config);
+
+/* Where PCI functions with much memory can have it: behind RAM that ends there, if there is a place
+ * that most processors' addresses reach. */
+hostvm_pci_window_t machine_pci_window(uint64_t ram_end);
 
 /* An empty VM, chips_size bytes of zero for the devices; config is noted. 0 or -1. */
 int machine_open(struct machine *machine, const struct machine_config *config, size_t chips_size);

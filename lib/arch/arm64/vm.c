@@ -18,6 +18,7 @@ int arch_vm_init(vm_t *vm)
 
 void arch_vm_fini(vm_t *vm)
 {
+    its_fini(vm);
     gic_fini(vm);
 }
 
