@@ -314,7 +314,14 @@ static int build(struct session *session)
 
 static int complete(struct session *session)
 {
-    return machine_complete(&session->machine) == 0 ? 0 : status_of_failure(); /* as in build */
+    switch (machine_complete(&session->machine)) {
+    case 0:
+        return 0;
+    case -ENOENT:
+        return STATUS_BAD_FILE;
+    default:
+        return status_of_failure(); /* as in build */
+    }
 }
 
 static int status_of_end(const struct session *session)

@@ -57,8 +57,10 @@ void machine_close(struct machine *machine)
 
 int machine_add_devices(struct machine *machine, const struct device_place *places)
 {
-    machine->devices = devices_create(&machine->vm, machine->devices_config);
-    return machine->devices == NULL ? -1 : devices_attach(machine->devices, places);
+    int r =
+        devices_create(&machine->vm, machine->devices_config, machine->nr_cpus, &machine->devices);
+
+    return r < 0 ? r : devices_attach(machine->devices, places);
 }
 
 bool machine_wants_pci(const struct devices_config *config)
@@ -68,12 +70,14 @@ bool machine_wants_pci(const struct devices_config *config)
 
 int machine_add_pci(struct machine *machine, const hostvm_pci_bus_config_t *config)
 {
-    machine->devices = devices_create(&machine->vm, machine->devices_config);
-    if (machine->devices == NULL) {
-        return -1;
+    int r =
+        devices_create(&machine->vm, machine->devices_config, machine->nr_cpus, &machine->devices);
+
+    if (r < 0) {
+        return r;
     }
     machine->pci = hostvm_pci_bus_create(&machine->vm, config);
-    return machine->pci == NULL ? -1 : devices_attach_pci(machine->devices, machine->pci);
+    return machine->pci == NULL ? -EIO : devices_attach_pci(machine->devices, machine->pci);
 }
 
 hostvm_pci_window_t machine_pci_window(uint64_t ram_end)

@@ -65,7 +65,9 @@ const char *machine_refuses(bool wants_acpi, bool wants_dtb);
  * move while it lives. */
 int machine_create(struct machine *machine, const struct machine_config *config);
 
-/* Waits for the VM and adds the rest: interrupt controllers, timers, other processors. 0 or -1. */
+/* Waits for the VM and adds the rest: interrupt controllers, timers, virtio devices, other
+ * processors. 0; -ENOENT: a file of the guest's is not what it should be; -EIO: the host refuses.
+ * It was said. */
 int machine_complete(struct machine *machine);
 
 void machine_destroy(struct machine *machine);
@@ -92,8 +94,8 @@ int machine_dump_dtb(struct machine *machine, const struct machine_guest *guest,
 
 /* --- what machines have in common, for them alone (machine.c) --- */
 
-/* Makes the virtio devices and puts them at their places. After the interrupt controllers. 0 or -1.
- */
+/* Makes the virtio devices and puts them at their places. After the interrupt controllers. As
+ * machine_complete. */
 int machine_add_devices(struct machine *machine, const struct device_place *places);
 
 /* The same on a PCI bus, which the machine has then, too. */

@@ -168,12 +168,14 @@ int machine_create(struct machine *pc, const struct machine_config *config)
 static int add_pci(struct machine *pc)
 {
     const hostvm_pci_bus_config_t config = pci_config(pc->ram_size);
+    struct pci_ports *ports = &pc->chips->pci_ports;
+    int r = machine_add_pci(pc, &config);
 
-    if (machine_add_pci(pc, &config) != 0) {
-        return -1;
+    if (r < 0) {
+        return r;
     }
-    pc->chips->pci_ports.bus = pc->pci;
-    return pci_ports_attach(&pc->chips->pci_ports, &pc->vm, PC_PORT_PCI_ADDRESS, PC_PORT_PCI_DATA);
+    ports->bus = pc->pci;
+    return pci_ports_attach(ports, &pc->vm, PC_PORT_PCI_ADDRESS, PC_PORT_PCI_DATA) == 0 ? 0 : -EIO;
 }
 
 static int add_virtio(struct machine *pc)
@@ -184,11 +186,15 @@ static int add_virtio(struct machine *pc)
 
 int machine_complete(struct machine *pc)
 {
-    if (vm_create_default_irq_controller(&pc->vm) != 0 || hostvm_vm_create_pit(&pc->vm) != 0 ||
-        add_virtio(pc) != 0) {
-        return -1;
+    int r = -EIO;
+
+    if (vm_create_default_irq_controller(&pc->vm) == 0 && hostvm_vm_create_pit(&pc->vm) == 0) {
+        r = add_virtio(pc);
     }
-    return machine_add_other_cpus(pc);
+    if (r == 0 && machine_add_other_cpus(pc) != 0) {
+        r = -EIO;
+    }
+    return r;
 }
 
 void machine_destroy(struct machine *pc)

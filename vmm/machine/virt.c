@@ -284,10 +284,12 @@ static int add_virtio(struct machine *virt)
 
 int machine_complete(struct machine *virt)
 {
-    if (vm_create_default_irq_controller(&virt->vm) != 0 || add_virtio(virt) != 0) {
-        return -1;
+    int r = vm_create_default_irq_controller(&virt->vm) == 0 ? add_virtio(virt) : -EIO;
+
+    if (r == 0 && machine_add_other_cpus(virt) != 0) {
+        r = -EIO;
     }
-    return machine_add_other_cpus(virt);
+    return r;
 }
 
 void machine_destroy(struct machine *virt)
