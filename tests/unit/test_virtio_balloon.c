@@ -95,7 +95,9 @@ static void tell(struct bench *b, unsigned queue, const uint32_t *numbers, unsig
     const struct driver_piece piece = {NUMBERS, nr * 4, false};
     unsigned before = driver_nr_used(queue);
 
-    memcpy(driver_ram + NUMBERS, numbers, nr * 4);
+    if (nr > 0) {
+        memcpy(driver_ram + NUMBERS, numbers, nr * 4);
+    }
     (void)driver_add(&b->driver, queue, &piece, 1);
     driver_kick(&b->driver, queue);
     settle(b);
