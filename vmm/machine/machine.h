@@ -41,6 +41,7 @@ struct machine {
     struct serial serial;
     struct machine_chips *chips; /* NULL: none yet */
     const struct devices_config *devices_config;
+    struct console *console;
     struct devices *devices; /* NULL: none yet */
     hostvm_pci_bus_t *pci;   /* NULL: none */
 };

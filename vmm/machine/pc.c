@@ -86,7 +86,8 @@ static size_t receive(void *chip, const uint8_t *bytes, size_t nr_bytes)
     return uart16550_receive(chip, bytes, nr_bytes);
 }
 
-static int add_serial_port(struct machine *pc, struct console *console)
+/* Silent where the terminal is another console's. */
+static int add_serial_port(struct machine *pc)
 {
     struct uart16550 *uart = &pc->chips->com1;
 
@@ -98,7 +99,10 @@ static int add_serial_port(struct machine *pc, struct console *console)
     if (uart16550_attach(uart, &pc->vm, PC_PORT_COM1) != 0) {
         return -1;
     }
-    return serial_attach(&pc->serial, &pc->vm, console, (struct serial_port){receive, uart});
+    if (pc->devices_config->has_console) {
+        return 0;
+    }
+    return serial_attach(&pc->serial, &pc->vm, pc->console, (struct serial_port){receive, uart});
 }
 
 static int add_devices(struct machine *pc, const struct machine_config *config)
@@ -116,8 +120,7 @@ static int add_devices(struct machine *pc, const struct machine_config *config)
     mc146818_reset(&chips->clock, pc->ram.size);
     chips->power.event = config->power_event;
     chips->power.cookie = config->cookie;
-    if (add_serial_port(pc, config->console) != 0 ||
-        mc146818_attach(&chips->clock, &pc->vm, PC_PORT_CMOS) != 0) {
+    if (add_serial_port(pc) != 0 || mc146818_attach(&chips->clock, &pc->vm, PC_PORT_CMOS) != 0) {
         return -1;
     }
     return power_attach(&chips->power, &pc->vm, &power_ports);

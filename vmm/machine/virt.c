@@ -109,7 +109,8 @@ static void write_uart(void *device, unsigned offset, uint32_t value)
     pl011_write(device, offset, value);
 }
 
-static int add_serial_port(struct machine *virt, struct console *console)
+/* Silent where the terminal is another console's. */
+static int add_serial_port(struct machine *virt)
 {
     struct machine_chips *chips = virt->chips;
 
@@ -124,7 +125,10 @@ static int add_serial_port(struct machine *virt, struct console *console)
     if (mmio_device_attach(&virt->vm, &chips->uart_mmio) != 0) {
         return -1;
     }
-    return serial_attach(&virt->serial, &virt->vm, console,
+    if (virt->devices_config->has_console) {
+        return 0;
+    }
+    return serial_attach(&virt->serial, &virt->vm, virt->console,
                          (struct serial_port){receive, &chips->uart});
 }
 
@@ -234,7 +238,7 @@ int machine_create(struct machine *virt, const struct machine_config *config)
     virt->ram = (struct load_ram){hostvm_vm_pointer(&virt->vm, VIRT_RAM, virt->ram_size), VIRT_RAM,
                                   virt->ram_size, true};
     virt->boot = vm_create_vcpu(&virt->vm, 0);
-    if (virt->boot == NULL || add_serial_port(virt, config->console) != 0 || add_clock(virt) != 0) {
+    if (virt->boot == NULL || add_serial_port(virt) != 0 || add_clock(virt) != 0) {
         return -1;
     }
     return add_debug_exit(virt, config);
