@@ -58,9 +58,9 @@ say = @$(if $(V),true,printf '  %-8s %s\n' '$(1)' '$(patsubst $(B)/%,%,$@)')
 
 LIB_SRC := $(wildcard lib/base/*.c) $(filter-out lib/kvm/x86_64.c lib/kvm/arm64.c,$(wildcard lib/kvm/*.c)) \
            $(wildcard lib/kvm/$(ARCH).c) $(wildcard lib/env/*.c) $(wildcard lib/plat/*.c) \
-           $(wildcard lib/arch/$(ARCH)/*.c) $(wildcard lib/vm/*.c) $(wildcard lib/virtio/*.c)
+           $(wildcard lib/arch/$(ARCH)/*.c) $(wildcard lib/vm/*.c) $(wildcard lib/pci/*.c) $(wildcard lib/virtio/*.c)
 # The machine of one architecture alone; everything else of the command is compiled, and tested, for all.
-VMM_x86_64 := vmm/dev/device.c vmm/machine/entry.c vmm/machine/pc.c
+VMM_x86_64 := vmm/dev/device.c vmm/dev/pci_ports.c vmm/machine/entry.c vmm/machine/pc.c
 VMM_arm64 := vmm/machine/virt.c
 VMM_OTHERS := $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(VMM_$(arch)))
 # A program of its own; of the command's it shares what both have to agree on.
@@ -75,8 +75,8 @@ BENCHES := $(patsubst tests/%.c,%,$(wildcard tests/bench/*.c))
 SUPPORT_SRC := $(wildcard tests/support/*.c tests/support/$(ARCH)/*.c)
 
 # About what one architecture alone has, or with guests in its instructions; the rest is for all.
-GUEST_TESTS_x86_64 := $(addprefix guest/test_,chipset events failures faults guest_window interrupts live_registers misuse notifications \
-    page_tables plat_patterns ports registers start_order steps stress vmcall vmcall_routes)
+GUEST_TESTS_x86_64 := $(addprefix guest/test_,instructions page_tables pc pic ports queued_interrupts registers start_order \
+    vmcall vmcall_routes)
 GUEST_TESTS_arm64 := $(addprefix guest/test_arm64_,calls gic vcpu)
 GUEST_TESTS := $(filter-out $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_TESTS_$(arch))),$(GUEST_TESTS))
 
@@ -97,7 +97,7 @@ SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(B)/%.o)
 LIB_LIBS := $(if $(CROSS),-l:libfdt.so.1,-lfdt)
 
 # Packages of the command alone.
-VMM_PKGS := zlib liblzma liblz4 libzstd
+VMM_PKGS := zlib liblzma liblz4 libzstd liburing
 VMM_LIBS = $(shell $(PKG_CONFIG) --libs $(VMM_PKGS))
 VMM_STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs $(VMM_PKGS))
 
@@ -115,6 +115,7 @@ FORCE:
 $(B)/lib/%.o: CPPFLAGS_ROOM = -Ilib -Ilib/arch -Ilib/arch/$(ARCH)
 $(B)/vmm/%.o: CPPFLAGS_ROOM = -Ivmm
 $(B)/tests/%.o: CPPFLAGS_ROOM = -Itests -Itests/support/$(ARCH) -Iguests -Iguests/$(ARCH) -DGUESTS_DIR='"$(BUILD)/$(ARCH)-plain/guests"'
+$(B)/tests/bench/%.o: CPPFLAGS_ROOM += -Itests/bench/$(ARCH)
 $(B)/tests/unit/%.o: CPPFLAGS_ROOM += -Ilib -Ilib/arch -Ilib/arch/$(ARCH) -Ivmm
 
 $(B)/%.o: %.c $(B)/flags
@@ -221,7 +222,7 @@ test-programs: $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%) exampl
 examples: $(EXAMPLES:%=$(B)/tests/%) $(EXAMPLES_CXX:%=$(B)/tests/%) ## the programs of tests/examples
 
 # What only several threads can get wrong: to be built with SAN=thread.
-THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads) unit/test_back_worker
+THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads) unit/test_back_worker unit/test_virtio_blk
 .PHONY: thread-programs
 thread-programs: $(THREAD_TESTS:%=$(B)/tests/%)
 .PHONY: thread-tests
@@ -268,15 +269,15 @@ run: ## install what is missing, boot the test kernel, then Debian's kernel to i
 
 .PHONY: shell
 shell: ## an interactive Linux shell in a guest
-	$(Q)scripts/deps run
+	$(Q)scripts/deps run $(if $(CROSS),$(ARCH))
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)ARCH=$(HOST_ARCH) scripts/run-linux --shell
+	$(Q)ARCH=$(ARCH) scripts/run-linux --shell
 
 .PHONY: bench
 bench: ## measure against the bare KVM loop and other VMMs, in instructions
-	$(Q)scripts/deps bench
+	$(Q)scripts/deps bench $(if $(CROSS),$(ARCH))
 	$(Q)$(MAKE) --no-print-directory all bench-programs
-	$(Q)scripts/bench
+	$(Q)scripts/bench --arch $(ARCH)
 .PHONY: bench-programs
 bench-programs: $(BENCHES:%=$(B)/tests/%)
 

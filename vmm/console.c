@@ -2,13 +2,22 @@
 #include "console.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { ESCAPE = 0x01 /* Ctrl-a */ };
+enum {
+    ESCAPE = 0x01, /* Ctrl-a */
+    AT_ONCE =
+        PIPE_BUF, /* what a descriptor that says it has room takes, as far as it can be known */
+};
 
-static const char help[] =
+const char console_help[] =
     "\r\nhostvm: Ctrl-a x ends the VM, Ctrl-a a sends Ctrl-a, Ctrl-a h shows this\r\n";
 
 /* Only a terminal whose foreground we are is ours to change: a background job would be stopped for
@@ -32,20 +41,44 @@ static void make_raw(struct console *console)
     console->is_raw = tcsetattr(console->in, TCSANOW, &raw) == 0;
 }
 
+/*
+ * A terminal, or a pipe, once more, so that it can be made non-blocking without the other programs
+ * that share the one we were given: a terminal that says it has room may have too little. The
+ * others (files) do not block; where the host forbids it, the one that we have must do.
+ */
+static int open_again(int fd, int flags)
+{
+    char name[32];
+    struct stat stat;
+
+    if (fstat(fd, &stat) < 0 || !(S_ISFIFO(stat.st_mode) || isatty(fd))) {
+        return -1;
+    }
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    return open(name, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
 void console_open(struct console *console)
 {
-    *console = (struct console){.in = STDIN_FILENO, .out = STDOUT_FILENO, .interrupt = -1};
+    int in = open_again(STDIN_FILENO, O_RDONLY);
+    int out = open_again(STDOUT_FILENO, O_WRONLY);
+
+    *console = (struct console){.in = in >= 0 ? in : STDIN_FILENO,
+                                .out = out >= 0 ? out : STDOUT_FILENO,
+                                .owns_in = in >= 0,
+                                .owns_out = out >= 0,
+                                .interrupt = -1};
     make_raw(console);
 }
 
 void console_resume(struct console *console)
 {
-    if (!console->is_raw && console->in >= 0) {
+    if (!console->is_raw) {
         make_raw(console);
     }
 }
 
-void console_close(struct console *console)
+void console_suspend(struct console *console)
 {
     console_flush(console);
     if (console->is_raw) {
@@ -54,10 +87,24 @@ void console_close(struct console *console)
     }
 }
 
+void console_close(struct console *console)
+{
+    console_suspend(console);
+    if (console->owns_in) {
+        (void)close(console->in);
+    }
+    if (console->owns_out) {
+        (void)close(console->out);
+    }
+    console->owns_in = false;
+    console->owns_out = false;
+    console->in = STDIN_FILENO;
+    console->out = STDOUT_FILENO;
+}
+
 /* --- output --- */
 
-/* Waits until somebody takes output, or nobody will. False: something more urgent came. */
-static bool wait_writable(const struct console *console)
+bool console_wait(const struct console *console)
 {
     struct pollfd fds[2] = {
         {.fd = console->out, .events = POLLOUT},
@@ -78,7 +125,7 @@ void console_flush(struct console *console)
     while (done < console->nr_pending && !console->is_broken) {
         ssize_t n;
 
-        if (!wait_writable(console)) {
+        if (!console_wait(console)) {
             break; /* the rest is lost: the VM is about to end */
         }
         n = write(console->out, console->pending + done, console->nr_pending - done);
@@ -99,15 +146,70 @@ void console_put(struct console *console, uint8_t byte)
     }
 }
 
-/* --- input --- */
-
-static void show_help(struct console *console)
+static size_t size_of(const struct iovec *iov, int nr_iov)
 {
-    for (const char *p = help; *p != '\0'; p++) {
-        console_put(console, (uint8_t)*p);
+    size_t size = 0;
+
+    for (int i = 0; i < nr_iov; i++) {
+        size += iov[i].iov_len;
     }
-    console_flush(console);
+    return size;
 }
+
+static bool has_room(const struct console *console)
+{
+    struct pollfd fd = {.fd = console->out, .events = POLLOUT};
+
+    return poll(&fd, 1, 0) > 0;
+}
+
+/* To a descriptor that may block: no more than it takes if it has room at all. */
+static ssize_t write_carefully(const struct console *console, const struct iovec *iov, int nr_iov)
+{
+    while (nr_iov > 1 && iov->iov_len == 0) {
+        iov++;
+        nr_iov--;
+    }
+    if (!has_room(console)) {
+        return 0;
+    }
+    return write(console->out, iov->iov_base, iov->iov_len < AT_ONCE ? iov->iov_len : AT_ONCE);
+}
+
+size_t console_write(struct console *console, const struct iovec *iov, int nr_iov)
+{
+    ssize_t n;
+
+    if (console->is_broken) {
+        return size_of(iov, nr_iov);
+    }
+    n = console->owns_out ? writev(console->out, iov, nr_iov)
+                          : write_carefully(console, iov, nr_iov);
+    if (n >= 0) {
+        return (size_t)n;
+    }
+    if (errno == EINTR || errno == EAGAIN) {
+        return 0;
+    }
+    console->is_broken = true; /* the guest goes on, unheard */
+    return size_of(iov, nr_iov);
+}
+
+/* --- size --- */
+
+bool console_size(const struct console *console, uint16_t *ret_columns, uint16_t *ret_rows)
+{
+    struct winsize size;
+
+    if (ioctl(console->out, TIOCGWINSZ, &size) < 0) {
+        return false;
+    }
+    *ret_columns = size.ws_col;
+    *ret_rows = size.ws_row;
+    return true;
+}
+
+/* --- input --- */
 
 /* Takes escape keys out of bytes, in place. */
 static enum console_key filter(struct console *console, uint8_t *bytes, size_t nr_bytes,
@@ -128,7 +230,7 @@ static enum console_key filter(struct console *console, uint8_t *bytes, size_t n
                 return CONSOLE_END;
             }
             if (key == 'h') {
-                show_help(console);
+                console->wants_help = true;
                 continue;
             }
             key = key == 'a' ? ESCAPE : key;

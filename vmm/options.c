@@ -21,6 +21,9 @@
 #define MEM_DEFAULT (256 * MIB)
 #define CPUS_MAX    16
 
+/* Room for what a parser of its own says is wrong. */
+enum { ERROR_SIZE = 512 };
+
 static int usage_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 static int usage_error(const char *fmt, ...)
@@ -50,7 +53,13 @@ void options_print_help(void)
         "repeatable\n"
         "  --append TEXT     the guest's command line\n"
         "  --mem SIZE        RAM, with suffix K, M, G or T; without one MiB (256M)\n"
-        "  --cpus N          processors (1)\n"
+        "  --cpus N          processors (1)\n" OPTIONS_DISK_HELP "  --net user|tap=NAME|none\n"
+        "                    a network: one of its own behind this machine's (hostfwd=..., "
+        "mac=...), "
+        "an existing\n"
+        "                    tap (queues=N, mac=...), or none; repeatable\n"
+        "  --vsock PATH      sockets between guest and host, through a Unix socket (cid=N)\n"
+        "  --virtio mmio|pci how the guest finds its virtio devices (mmio)\n"
         "  --debug-exit      a write to port 0xf4, on arm64 to address 0x90f4000, ends the VM with "
         "status\n"
         "                    (value << 1) | 1\n"
@@ -130,6 +139,57 @@ static int parse_cpus(const char *text, unsigned *ret)
     return 0;
 }
 
+static int parse_virtio(const char *text, enum devices_transport *ret)
+{
+    if (strcmp(text, "mmio") != 0 && strcmp(text, "pci") != 0) {
+        return usage_error("--virtio wants mmio or pci, not '%s'", text);
+    }
+    *ret = strcmp(text, "pci") == 0 ? DEVICES_ON_PCI : DEVICES_IN_MEMORY;
+    return 0;
+}
+
+/* What its own parser says is wrong. */
+static int option_error(int r, const char *why)
+{
+    return r == 0 ? 0 : usage_error("%s", why);
+}
+
+static int add_disk(struct devices_config *devices, const char *text)
+{
+    char why[ERROR_SIZE];
+
+    if (devices->nr_disks == DEVICES_MAX_DISKS) {
+        return usage_error("there are more than %d --disk options", DEVICES_MAX_DISKS);
+    }
+    return option_error(
+        options_disk_parse(text, &devices->disks[devices->nr_disks++], why, sizeof(why)), why);
+}
+
+static int add_net(struct devices_config *devices, const char *text)
+{
+    char why[NET_OPTIONS_REASON];
+
+    if (devices->nr_nets == DEVICES_MAX_NETS) {
+        return usage_error("there are more than %d --net options", DEVICES_MAX_NETS);
+    }
+    return option_error(options_net_parse(text, &devices->nets[devices->nr_nets++], why), why);
+}
+
+static int set_vsock(struct devices_config *devices, const char *text)
+{
+    char why[ERROR_SIZE];
+
+    return option_error(options_parse_vsock(text, &devices->vsock, why, sizeof(why)), why);
+}
+
+static int check_devices(const struct devices_config *devices)
+{
+    if (devices_count(devices) > DEVICES_MAX) {
+        return usage_error("there are more than %d disks, networks and other devices", DEVICES_MAX);
+    }
+    return 0;
+}
+
 static int add_module(struct options *options, const char *text)
 {
     if (options->nr_modules == MAX_MODULES) {
@@ -147,6 +207,10 @@ enum option_id {
     OPTION_MEM,
     OPTION_CPUS,
     OPTION_DEBUG_EXIT,
+    OPTION_DISK,
+    OPTION_NET,
+    OPTION_VSOCK,
+    OPTION_VIRTIO,
     OPTION_DTB,
     OPTION_DUMP_ACPI,
     OPTION_DUMP_DTB,
@@ -163,6 +227,10 @@ static const struct option long_options[] = {
     {"cpus", required_argument, NULL, OPTION_CPUS},
     {"smp", required_argument, NULL, OPTION_CPUS},
     {"debug-exit", no_argument, NULL, OPTION_DEBUG_EXIT},
+    {"disk", required_argument, NULL, OPTION_DISK},
+    {"net", required_argument, NULL, OPTION_NET},
+    {"vsock", required_argument, NULL, OPTION_VSOCK},
+    {"virtio", required_argument, NULL, OPTION_VIRTIO},
     {"dtb", required_argument, NULL, OPTION_DTB},
     {"dump-acpi", required_argument, NULL, OPTION_DUMP_ACPI},
     {"dump-dtb", required_argument, NULL, OPTION_DUMP_DTB},
@@ -191,6 +259,14 @@ static int apply(struct options *options, int id)
     case OPTION_DEBUG_EXIT:
         options->has_debug_exit = true;
         return 0;
+    case OPTION_DISK:
+        return add_disk(&options->devices, optarg);
+    case OPTION_NET:
+        return add_net(&options->devices, optarg);
+    case OPTION_VSOCK:
+        return set_vsock(&options->devices, optarg);
+    case OPTION_VIRTIO:
+        return parse_virtio(optarg, &options->devices.transport);
     case OPTION_DTB:
         options->dtb = optarg;
         return 0;
@@ -243,7 +319,7 @@ static int parse_run(int argc, char **argv, struct options *options)
         options->dump_dtb == NULL) {
         return usage_error("no kernel given");
     }
-    return 0;
+    return check_devices(&options->devices);
 }
 
 int options_parse(int argc, char **argv, struct options *ret)

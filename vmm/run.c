@@ -53,8 +53,15 @@ static void power_event(void *cookie, enum power_event event, uint8_t status)
  * is raw again. */
 static void suspend(struct session *session)
 {
-    console_close(&session->console);
+    console_suspend(&session->console);
     (void)raise(SIGSTOP);
+}
+
+static void tell_of_size(const struct console *console)
+{
+    if (console->resized != NULL) {
+        console->resized(console->resized_cookie);
+    }
 }
 
 static int signal_arrived(vm_t *vm, int fd, void *cookie)
@@ -71,6 +78,9 @@ static int signal_arrived(vm_t *vm, int fd, void *cookie)
     }
     if (info.ssi_signo == SIGCONT) {
         console_resume(&session->console);
+    }
+    if (info.ssi_signo == SIGCONT || info.ssi_signo == SIGWINCH) {
+        tell_of_size(&session->console);
         return 0;
     }
     session->console.is_hurried = true; /* the signal no longer interrupts: it is read */
@@ -82,7 +92,7 @@ static int signal_arrived(vm_t *vm, int fd, void *cookie)
 /* Signals that we were started to ignore stay ignored (nohup). */
 static void collect_signals(sigset_t *ret_signals)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH};
 
     sigemptyset(ret_signals);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
@@ -304,7 +314,14 @@ static int build(struct session *session)
 
 static int complete(struct session *session)
 {
-    return machine_complete(&session->machine) == 0 ? 0 : status_of_failure(); /* as in build */
+    switch (machine_complete(&session->machine)) {
+    case 0:
+        return 0;
+    case -ENOENT:
+        return STATUS_BAD_FILE;
+    default:
+        return status_of_failure(); /* as in build */
+    }
 }
 
 static int status_of_end(const struct session *session)
@@ -379,10 +396,10 @@ int run_guest(const struct options *options)
     open_console(&session);
     status = boot(&session);
     console_flush(&session.console);
+    machine_destroy(&session.machine); /* the guest's last words may wait for their reader */
     if (session.signal_fd >= 0) {
         (void)close(session.signal_fd);
     }
-    machine_destroy(&session.machine);
     close_console(&session);
     if (session.signal != 0) {
         (void)fprintf(stderr, "hostvm: ended by signal %d (%s)\n", session.signal,

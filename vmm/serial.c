@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -31,6 +30,9 @@ void serial_transmit(void *cookie, uint8_t byte)
 {
     struct serial *serial = cookie;
 
+    if (serial->vm == NULL) {
+        return; /* nobody is at this port */
+    }
     console_put(serial->console, byte);
     if (byte == '\n' || !serial->is_timer_armed) {
         console_flush(serial->console);
@@ -40,96 +42,66 @@ void serial_transmit(void *cookie, uint8_t byte)
     }
 }
 
-/*
- * --- input: a buffer of ours stands before the port's FIFO, so that escape keys are seen although
- * the guest takes nothing. When it is full, reading pauses: nothing is lost. ---
- */
+/* --- input, in the VM's event loop --- */
 
-static void pass_on(struct serial *serial)
+static size_t receive(void *cookie, const uint8_t *bytes, size_t nr_bytes)
 {
-    size_t n = serial->port.receive(serial->port.chip, serial->input, serial->nr_input);
+    struct serial *serial = cookie;
 
-    serial->nr_input -= n;
-    memmove(serial->input, serial->input + n, serial->nr_input);
+    return serial->port.receive(serial->port.chip, bytes, nr_bytes);
 }
 
-static int input_ready(vm_t *vm, int fd, void *cookie);
-
-static void watch(struct serial *serial, bool wanted)
-{
-    if (!serial->can_watch || serial->is_watching == wanted) {
-        return;
-    }
-    if (wanted) {
-        serial->is_watching =
-            hostvm_event_add(serial->vm, serial->console->in, input_ready, serial) == 0;
-    } else {
-        (void)hostvm_event_remove(serial->vm, serial->console->in); /* it is watched */
-        serial->is_watching = false;
-    }
-}
-
-static void input_closed(struct serial *serial)
-{
-    watch(serial, false);
-    serial->console->in = -1;
-}
-
-/* Takes what the terminal has, as far as there is room. False: there is nothing (more) to take now.
- */
-static bool take_input(struct serial *serial)
-{
-    size_t room = SERIAL_INPUT - serial->nr_input;
-    size_t n;
-
-    if (serial->console->in < 0 || room == 0) {
-        return false;
-    }
-    switch (console_read(serial->console, serial->input + serial->nr_input, room, &n)) {
-    case CONSOLE_DATA:
-        serial->nr_input += n;
-        return n > 0;
-    case CONSOLE_END:
-        (void)hostvm_vm_stop(serial->vm);
-        return false;
-    case CONSOLE_CLOSED:
-        input_closed(serial);
-        return false;
-    }
-    return false;
-}
-
-static void watch_for_room(struct serial *serial)
-{
-    watch(serial, serial->console->in >= 0 && serial->nr_input < SERIAL_INPUT);
-}
-
-static int input_ready(vm_t *vm, int fd, void *cookie)
+static int input_is_readable(vm_t *vm, int fd, void *cookie)
 {
     struct serial *serial = cookie;
 
     (void)vm;
     (void)fd;
-    (void)take_input(serial);
-    pass_on(serial);
-    watch_for_room(serial);
+    input_ready(&serial->input);
     return 0;
 }
 
-/* The guest has taken what there was. Input that cannot be watched is read here, when there is use
- * for it. */
+static bool watch(void *cookie, int fd, bool wanted)
+{
+    struct serial *serial = cookie;
+
+    if (wanted) {
+        return hostvm_event_add(serial->vm, fd, input_is_readable, serial) == 0;
+    }
+    return hostvm_event_remove(serial->vm, fd) == 0;
+}
+
+static void show(void *cookie, const char *text)
+{
+    struct serial *serial = cookie;
+
+    for (; *text != '\0'; text++) {
+        console_put(serial->console, (uint8_t)*text);
+    }
+    console_flush(serial->console);
+}
+
+static void end(void *cookie)
+{
+    struct serial *serial = cookie;
+
+    (void)hostvm_vm_stop(serial->vm); /* it is there: cannot fail */
+}
+
+static const struct input_ops input_ops = {
+    .receive = receive,
+    .watch = watch,
+    .show = show,
+    .end = end,
+};
+
 void serial_drained(void *cookie)
 {
     struct serial *serial = cookie;
 
-    if (serial->vm == NULL) {
-        return;
+    if (serial->vm != NULL) {
+        (void)input_drained(&serial->input); /* the chip calls again when all is taken */
     }
-    if (serial->nr_input == 0 && !serial->can_watch) {
-        (void)take_input(serial);
-    }
-    pass_on(serial);
-    watch_for_room(serial);
 }
 
 /* A guest that looks for bytes, and throws away what it finds until there are none, is to find an
@@ -165,18 +137,6 @@ static int timer_fired(vm_t *vm, int fd, void *cookie)
 
 /* --- putting it together --- */
 
-static bool can_be_watched(int fd)
-{
-    struct epoll_event event = {.events = EPOLLIN};
-    int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    bool can = epoll_fd >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
-
-    if (epoll_fd >= 0) {
-        (void)close(epoll_fd);
-    }
-    return can;
-}
-
 static void close_timer(struct serial *serial)
 {
     (void)close(serial->timer_fd);
@@ -186,7 +146,6 @@ static void close_timer(struct serial *serial)
 int serial_attach(struct serial *serial, vm_t *vm, struct console *console, struct serial_port port)
 {
     *serial = (struct serial){.vm = vm, .console = console, .port = port};
-    serial->can_watch = can_be_watched(console->in);
     serial->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (serial->timer_fd < 0) {
         (void)fprintf(stderr, "hostvm: cannot create a timer for the serial port: %s\n",
@@ -197,11 +156,7 @@ int serial_attach(struct serial *serial, vm_t *vm, struct console *console, stru
         close_timer(serial);
         return -1;
     }
-    if (serial->can_watch) {
-        watch(serial, true);
-    } else {
-        serial_drained(serial);
-    }
+    input_start(&serial->input, console, &input_ops, serial);
     return 0;
 }
 
@@ -210,7 +165,7 @@ void serial_detach(struct serial *serial)
     if (serial->vm == NULL) {
         return;
     }
-    watch(serial, false);
+    input_end(&serial->input);
     if (serial->timer_fd >= 0) {
         (void)hostvm_event_remove(serial->vm, serial->timer_fd);
         close_timer(serial);

@@ -9,9 +9,7 @@
 #include <sel4vm/guest_vm.h>
 
 #include "console.h"
-
-/* Typed ahead of what the port's own FIFO has room for. */
-enum { SERIAL_INPUT = 256 };
+#include "input.h"
 
 /* The chip: it takes as many bytes as it has room for. */
 struct serial_port {
@@ -23,14 +21,10 @@ struct serial {
     vm_t *vm;
     struct console *console;
     struct serial_port port;
-    uint8_t input[SERIAL_INPUT]; /* oldest first */
-    size_t nr_input;
-    int timer_fd; /* output that no newline has flushed is, soon */
+    struct input input; /* typed ahead of what the port's own FIFO has room for */
+    int timer_fd;       /* output that no newline has flushed is, soon */
     bool is_timer_armed;
-    bool is_drained;  /* the port has room, and gets bytes when the timer ends */
-    bool is_watching; /* the event loop watches the input */
-    bool
-        can_watch; /* files and /dev/null cannot be watched: they are read whenever there is room */
+    bool is_drained; /* the port has room, and gets bytes when the timer ends */
 };
 
 /* Wires a port, whose chip is ready, to the terminal. serial, chip and console live as long as the
@@ -38,8 +32,8 @@ struct serial {
 int serial_attach(struct serial *serial, vm_t *vm, struct console *console,
                   struct serial_port port);
 
-/* For the chip, whose cookie is the serial: a byte leaves the port, after serial_attach; there is
- * room for bytes again, to be used at once or in a moment. */
+/* For the chip, whose cookie is the serial: a byte leaves the port; there is room for bytes again,
+ * to be used at once or in a moment. A serial of zeros is a port with nobody at it. */
 void serial_transmit(void *cookie, uint8_t byte);
 void serial_drained(void *cookie);
 void serial_drained_soon(void *cookie);

@@ -47,11 +47,13 @@ int hostvm_vm_create_pit(vm_t *vm);
 /*
  * Where vm_create_default_irq_controller places an Arm VM's interrupt controller: the distributor;
  * version 2's interface of the processor; version 3's redistributors, one behind the other, one per
- * vcpu that a VM can have.
+ * vcpu that a VM can have. And where hostvm_vm_create_its places what takes messages.
  */
 #define HOSTVM_GIC_DISTRIBUTOR        0x08000000
 #define HOSTVM_GIC_CPU_INTERFACE      0x08010000
 #define HOSTVM_GIC_CPU_INTERFACE_SIZE 0x2000
+#define HOSTVM_GIC_ITS                0x08080000
+#define HOSTVM_GIC_ITS_SIZE           0x20000
 #define HOSTVM_GIC_REDISTRIBUTORS     0x080a0000
 #define HOSTVM_GIC_REDISTRIBUTOR_SIZE 0x20000
 
@@ -60,6 +62,16 @@ int hostvm_vm_create_pit(vm_t *vm);
  * has none, vm is NULL, or the architecture is another.
  */
 int hostvm_vm_gic_version(vm_t *vm);
+
+/**
+ * Gives an Arm VM's interrupt controller, of version 3, the part that takes messages
+ * (hostvm_msi_connect), an ITS. After vm_create_default_irq_controller, before the first vcpu is
+ * started. Arm only: a PC's takes messages as it is.
+ *
+ * @return 0; -1 when vm is NULL, there is no interrupt controller or one of version 2, there is an
+ * ITS already, a vcpu was started, its place is reserved, or KVM has none
+ */
+int hostvm_vm_create_its(vm_t *vm);
 
 /**
  * Sets the level of any input line of the interrupt controllers: x86 0-15 on the 8259 pair and

@@ -27,6 +27,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include <hostvm/pci.h>
 #include <sel4vm/guest_vm.h>
 
 #ifdef __cplusplus
@@ -125,6 +126,17 @@ void hostvm_virtio_destroy(hostvm_virtio_t *device);
  * is no such line, or KVM refuses
  */
 int hostvm_virtio_attach_mmio(hostvm_virtio_t *device, uintptr_t gpa, unsigned int gsi);
+
+/**
+ * Shows the device to the guest as a PCI function (virtio 1.2, 4.1; without what drivers before
+ * virtio 1.0 want), with a message for each queue and one for the configuration. Once per device.
+ *
+ * @param bus   outlives the device
+ * @param slot  0 to 31; -1: the first that is free
+ * @return 0; -1 when device or bus is NULL, it is attached already, the slot, or every slot, is
+ * taken, or memory or descriptors run out
+ */
+int hostvm_virtio_attach_pci(hostvm_virtio_t *device, hostvm_pci_bus_t *bus, int slot);
 
 /**
  * One of the device's queues; it lives as long as the device.

@@ -13,6 +13,7 @@
 #include <sel4vm/guest_vm.h>
 
 #include "arch_state.h"
+#include "base/lock.h"
 #include "base/range.h"
 #include "base/reason.h"
 #include "env/env.h"
@@ -143,15 +144,13 @@ struct hosted_vm {
     bool has_started_vcpu;
     bool has_irq_controller; /* complete: KVM's, and the client's lines tied to it */
     bool has_pit;
-    struct arch_vm arch;
-    struct irq_ack irq_acks[ARCH_NR_IRQS];
-    struct irq_source *irq_sources; /* eventfds that raise interrupts: irqfd.c's */
 
     /*
      * The VM lock, recursive: guards reservations, mappings, RAM, ports and all callbacks. A vcpu's
-     * thread holds it except while the guest runs. Comes before the locks of lib/env.
+     * thread holds it except while the guest runs; threads of halted vcpus wait under it. Comes
+     * before the locks of lib/env.
      */
-    pthread_mutex_t lock;
+    struct lock lock;
 
     /* run.c, kick.c, threads.c, step.c, events.c */
     bool is_in_run;
@@ -160,13 +159,11 @@ struct hosted_vm {
     int kick_signal;
     bool has_kick_handler; /* the program gave us the signal: no mask to exchange at every entry */
     hostvm_vm_end_t end;
-    enum run_verdict verdict;     /* why the run ends, first one wins */
-    char end_reason[REASON_SIZE]; /* of that thread; empty: it is the caller's own */
-    atomic_uint requests;         /* of enum run_request */
-    atomic_uint nr_kickers;       /* threads about to interrupt a vcpu */
-    pthread_cond_t resumed;       /* threads of halted vcpus sleep here */
-    atomic_bool is_waiting; /* the event loop sleeps, or is about to, until wake_fd is signalled;
-                               between steps it is the caller's that does */
+    enum run_verdict verdict; /* why the run ends, first one wins */
+    atomic_uint requests;     /* of enum run_request */
+    atomic_uint nr_kickers;   /* threads about to interrupt a vcpu */
+    atomic_bool is_waiting;   /* the event loop sleeps, or is about to, until wake_fd is signalled;
+                                 between steps it is the caller's that does */
     int wake_fd;
     struct ntfn *ntfn; /* the endpoint, or NULL */
     atomic_bool has_direct_notification;
@@ -174,6 +171,13 @@ struct hosted_vm {
     struct event_set events;
     struct poller poller;
     struct rate_limit guest_noise; /* messages that a guest can provoke */
+
+    /* Large, and therefore last: what every exit needs is near then. */
+    char end_reason[REASON_SIZE]; /* of the thread that gave verdict; empty: it is the caller's own
+                                   */
+    struct arch_vm arch;
+    struct irq_ack irq_acks[ARCH_NR_IRQS];
+    struct irq_source *irq_sources; /* eventfds that raise interrupts: irqfd.c's */
 };
 
 /* --- for the public functions of lib/vm and lib/arch: the border --- */
@@ -196,12 +200,12 @@ static inline unsigned vcpu_cpu_number(const vm_vcpu_t *vcpu)
 
 static inline void vm_enter(vm_t *vm)
 {
-    (void)pthread_mutex_lock(&vm->hosted->lock); /* cannot fail: recursive, initialised */
+    lock_enter(&vm->hosted->lock);
 }
 
 static inline void vm_leave(vm_t *vm)
 {
-    (void)pthread_mutex_unlock(&vm->hosted->lock);
+    lock_leave(&vm->hosted->lock);
 }
 
 /* Says a failure's reason once, and turns it into what libsel4vm returns: 0 or -1. */
@@ -212,6 +216,25 @@ static inline int public_status(const vm_t *vm, int r)
         return -1;
     }
     return 0;
+}
+
+/* Where in a callback's data the bytes of a read lie: lowest, or where they lie in the word of 32
+ * bits that the access is in. */
+static inline unsigned fault_lane_shift(const struct fault *fault)
+{
+    return ARCH_READS_LANES && fault->size < sizeof(fault->data) ? (fault->addr & 3) * 8 : 0;
+}
+
+/* What a callback set, as the guest reads it. */
+static inline uint64_t fault_read_value(const struct fault *fault)
+{
+    return fault->data >> fault_lane_shift(fault);
+}
+
+/* The other way round. */
+static inline uint64_t fault_data_of(const struct fault *fault, uint64_t value)
+{
+    return value << fault_lane_shift(fault);
 }
 
 /* --- supplied by lib/vm; VM lock held --- */
@@ -235,9 +258,6 @@ int arch_vcpu_flush(
 enum run_verdict arch_handle_exit(vm_vcpu_t *vcpu, const struct kvm_run *run);
 
 uint64_t arch_fault_ip(vm_vcpu_t *vcpu);
-uint64_t arch_fault_read_value(
-    const struct fault *fault); /* what a callback set, as the guest reads it */
-uint64_t arch_fault_data(const struct fault *fault, uint64_t value); /* the other way round */
 int arch_fault_ignore_read(
     vm_vcpu_t *vcpu); /* completes a read without effect on the general registers */
 

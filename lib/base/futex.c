@@ -17,6 +17,14 @@ void futex_wait(atomic_uint *word, unsigned seen)
     errno = saved_errno;
 }
 
+void futex_wake_one(atomic_uint *word)
+{
+    int saved_errno = errno;
+
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    errno = saved_errno;
+}
+
 void futex_wake_all(atomic_uint *word)
 {
     int saved_errno = errno;

@@ -9,6 +9,9 @@
 /* Sleeps while *word is seen; may return for no reason. Threads of this process only. */
 void futex_wait(atomic_uint *word, unsigned seen);
 
+/* Wakes one who sleeps on the word, if anybody does; changes no errno. */
+void futex_wake_one(atomic_uint *word);
+
 /* Wakes all who sleep on the word. Allowed in signal handlers; changes no errno. */
 void futex_wake_all(atomic_uint *word);
 

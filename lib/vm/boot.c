@@ -28,27 +28,9 @@ static int check_arguments(vka_t *vka, simple_t *host_simple, ps_io_ops_t *io_op
     return 0;
 }
 
-static int init_lock(struct hosted_vm *hosted)
-{
-    pthread_mutexattr_t attr;
-    int r = pthread_mutexattr_init(&attr);
-
-    if (r == 0) {
-        (void)pthread_mutexattr_settype(&attr,
-                                        PTHREAD_MUTEX_RECURSIVE); /* cannot fail: a valid type */
-        r = pthread_mutex_init(&hosted->lock, &attr);
-        (void)pthread_mutexattr_destroy(&attr);
-    }
-    if (r == 0) {
-        r = pthread_cond_init(&hosted->resumed, NULL);
-    }
-    return r == 0 ? 0 : fail(-r, "cannot create the VM's lock: %s", strerror(r));
-}
-
 static int create_hosted(vm_t *vm, struct env *env)
 {
     struct hosted_vm *hosted = calloc(1, sizeof(*hosted));
-    int r;
 
     if (hosted == NULL) {
         return fail(-ENOMEM, "cannot create a VM: out of memory");
@@ -65,29 +47,19 @@ static int create_hosted(vm_t *vm, struct env *env)
     }
     hosted->wake_fd = io_eventfd();
     if (hosted->wake_fd < 0) {
-        r = hosted->wake_fd;
-        goto free_hosted;
-    }
-    r = init_lock(hosted);
-    if (r < 0) {
-        goto close_wake;
+        int r = hosted->wake_fd;
+
+        free(hosted);
+        return r;
     }
     vm->hosted = hosted;
     return 0;
-
-close_wake:
-    io_close(&hosted->wake_fd);
-free_hosted:
-    free(hosted);
-    return r;
 }
 
 static void destroy_hosted(vm_t *vm)
 {
     struct hosted_vm *hosted = vm->hosted;
 
-    (void)pthread_cond_destroy(&hosted->resumed);
-    (void)pthread_mutex_destroy(&hosted->lock); /* nobody holds it: the VM is going */
     io_close(&hosted->wake_fd);
     free(hosted);
     vm->hosted = NULL;
@@ -383,7 +355,7 @@ static bool is_in_callback(vm_t *vm)
 {
     bool is_in = false;
 
-    if (pthread_mutex_trylock(&vm->hosted->lock) == 0) {
+    if (lock_try(&vm->hosted->lock)) {
         is_in = vm_is_in_client(vm->hosted);
         vm_leave(vm);
     }

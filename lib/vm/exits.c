@@ -37,18 +37,19 @@ static void begin_fault(struct hosted_vcpu *hv, const struct kvm_run *run)
     remember(hv, run->exit_reason, fault);
 }
 
-/* What the guest reads goes into the run page; the next entry completes the instruction. */
+/* What the guest reads goes into the run page; the next entry completes the instruction. KVM takes
+ * as many of the bytes as the access has. */
 static enum run_verdict complete(struct hosted_vcpu *hv, uint64_t value)
 {
     if (!hv->fault.is_write) {
-        memcpy(hv->kvm.run->mmio.data, &value, hv->fault.size);
+        memcpy(hv->kvm.run->mmio.data, &value, sizeof(value));
     }
     return RUN_CONTINUE;
 }
 
 static enum run_verdict complete_by_callback(struct hosted_vcpu *hv)
 {
-    return complete(hv, arch_fault_read_value(&hv->fault));
+    return complete(hv, fault_read_value(&hv->fault));
 }
 
 static bool complete_in_memory(struct hosted_vm *hosted, struct hosted_vcpu *hv)
@@ -66,15 +67,12 @@ static memory_fault_result_t refuse(struct fault *fault)
     return FAULT_ERROR;
 }
 
-/* The reservation of an access, its mapping and its callback. */
-static memory_fault_result_t ask_reservation(vm_t *vm, vm_vcpu_t *vcpu)
+/* Within a reservation, but not plainly its callback's. */
+static __attribute__((noinline)) memory_fault_result_t ask_mapping(
+    vm_t *vm, vm_vcpu_t *vcpu, struct vm_memory_reservation *reservation)
 {
     struct fault *fault = &vcpu->hosted->fault;
-    struct vm_memory_reservation *reservation = memory_find(vm, fault->addr);
 
-    if (reservation == NULL) {
-        return FAULT_UNHANDLED;
-    }
     if (fault->size > range_end(reservation->range) - fault->addr) { /* it begins inside */
         (void)fail(-EFAULT, "it reaches past the end of the reservation [0x%llx..0x%llx)",
                    (unsigned long long)reservation->range.start,
@@ -86,30 +84,48 @@ static memory_fault_result_t ask_reservation(vm_t *vm, vm_vcpu_t *vcpu)
     }
     /* Memory is there, and still KVM came here: the slot was being exchanged, or the guest lacks
      * the right. */
-    if (reservation->is_mapped && complete_in_memory(vm->hosted, vcpu->hosted)) {
+    if (complete_in_memory(vm->hosted, vcpu->hosted)) {
         fault->is_active = false;
         return FAULT_HANDLED;
     }
     return reservation->callback(vm, vcpu, fault->addr, fault->size, reservation->cookie);
 }
 
-static memory_fault_result_t ask_anybody(vm_t *vm, vm_vcpu_t *vcpu)
+static __attribute__((noinline)) memory_fault_result_t ask_nobody(vm_t *vm, vm_vcpu_t *vcpu)
 {
     struct fault *fault = &vcpu->hosted->fault;
-    memory_fault_result_t result;
 
-    /* As below, for what a bound window has attached, which no reservation knows. */
-    if (vm->hosted->bound != NULL && complete_in_memory(vm->hosted, vcpu->hosted)) {
-        fault->is_active = false;
-        return FAULT_HANDLED;
-    }
-    result = ask_reservation(vm, vcpu);
-    if (result != FAULT_UNHANDLED || vm->mem.unhandled_mem_fault_handler == NULL) {
-        return result;
+    if (vm->mem.unhandled_mem_fault_handler == NULL) {
+        return FAULT_UNHANDLED;
     }
     fault->refuser = REFUSED_BY_UNHANDLED_CALLBACK;
     return vm->mem.unhandled_mem_fault_handler(vm, vcpu, fault->addr, fault->size,
                                                vm->mem.unhandled_mem_fault_cookie);
+}
+
+/* The reservation of an access, its mapping and its callback; or else the VM's. Part of every exit,
+ * and its rare cases are functions of their own: what they need would cost all others. */
+static inline __attribute__((always_inline)) memory_fault_result_t ask_anybody(vm_t *vm,
+                                                                               vm_vcpu_t *vcpu)
+{
+    struct fault *fault = &vcpu->hosted->fault;
+    struct vm_memory_reservation *reservation;
+    memory_fault_result_t result = FAULT_UNHANDLED;
+
+    /* As in ask_mapping, for what a bound window has attached, which no reservation knows. */
+    if (vm->hosted->bound != NULL && complete_in_memory(vm->hosted, vcpu->hosted)) {
+        fault->is_active = false;
+        return FAULT_HANDLED;
+    }
+    reservation = memory_find(vm, fault->addr);
+    if (reservation != NULL) {
+        result =
+            reservation->is_mapped || reservation->iterator != NULL ||
+                    fault->size > range_end(reservation->range) - fault->addr
+                ? ask_mapping(vm, vcpu, reservation)
+                : reservation->callback(vm, vcpu, fault->addr, fault->size, reservation->cookie);
+    }
+    return result == FAULT_UNHANDLED ? ask_nobody(vm, vcpu) : result;
 }
 
 static enum run_verdict handled(vm_t *vm, struct hosted_vcpu *hv)
@@ -160,36 +176,43 @@ static enum run_verdict nobody(vm_vcpu_t *vcpu, memory_fault_result_t result)
                  fault->size, (unsigned long long)fault->addr, who, why);
 }
 
-static enum run_verdict handle_mmio(vm_vcpu_t *vcpu, const struct kvm_run *run)
+/* An answer that is not plainly: done. Apart, for what it needs would cost every exit. */
+static __attribute__((noinline)) enum run_verdict settle_fault(vm_vcpu_t *vcpu,
+                                                               memory_fault_result_t result)
 {
     struct hosted_vcpu *hv = vcpu->hosted;
-    enum run_verdict verdict = RUN_CONTINUE;
 
-    begin_fault(hv, run);
-    hv->has_pending_io = true;
     for (int nr_restarts = 0;; nr_restarts++) {
-        memory_fault_result_t result = ask_anybody(vcpu->vm, vcpu);
-
         if (result == FAULT_HANDLED && hv->fault.is_restarted && !hv->fault.is_advanced) {
             result = FAULT_RESTART;
         }
         if (result == FAULT_RESTART && complete_in_memory(vcpu->vm->hosted, hv)) {
+            return RUN_CONTINUE;
+        }
+        if (result != FAULT_RESTART || nr_restarts + 1 == MAX_RESTARTS) {
             break;
         }
-        if (result == FAULT_RESTART && nr_restarts + 1 < MAX_RESTARTS) {
-            hv->fault.is_restarted = false;
-            hv->fault.refuser = REFUSED_BY_CALLBACK;
-            continue;
-        }
-        if (result == FAULT_HANDLED) {
-            verdict = handled(vcpu->vm, hv);
-        } else if (result == FAULT_IGNORE) {
-            verdict = ignore(vcpu);
-        } else {
-            verdict = nobody(vcpu, result);
-        }
-        break;
+        hv->fault.is_restarted = false;
+        hv->fault.refuser = REFUSED_BY_CALLBACK;
+        result = ask_anybody(vcpu->vm, vcpu);
     }
+    if (result == FAULT_HANDLED) {
+        return handled(vcpu->vm, hv);
+    }
+    return result == FAULT_IGNORE ? ignore(vcpu) : nobody(vcpu, result);
+}
+
+static enum run_verdict handle_mmio(vm_vcpu_t *vcpu, const struct kvm_run *run)
+{
+    struct hosted_vcpu *hv = vcpu->hosted;
+    memory_fault_result_t result;
+    enum run_verdict verdict;
+
+    begin_fault(hv, run);
+    hv->has_pending_io = true;
+    result = ask_anybody(vcpu->vm, vcpu);
+    verdict = result == FAULT_HANDLED && hv->fault.is_advanced ? complete_by_callback(hv)
+                                                               : settle_fault(vcpu, result);
     hv->fault.is_active = false;
     return verdict;
 }

@@ -6,26 +6,30 @@
 #include "vm/vm.h"
 
 /* Outside fault callbacks there is nothing to tell. */
-static __attribute__((cold)) struct fault *no_fault(const vm_vcpu_t *vcpu, const char *function)
+static __attribute__((cold)) int no_fault(const vm_vcpu_t *vcpu, const char *function)
 {
     if (!vcpu_is_usable(vcpu)) {
-        (void)public_status(NULL, fail(-EINVAL, "%s: no vcpu given", function));
-    } else {
-        (void)public_status(vcpu->vm,
-                            fail(-EINVAL, "%s: vcpu %u has no fault; ask in its fault callback",
-                                 function, vcpu->vcpu_id));
+        return public_status(NULL, fail(-EINVAL, "%s: no vcpu given", function));
     }
-    return NULL;
+    return public_status(vcpu->vm,
+                         fail(-EINVAL, "%s: vcpu %u has no fault; ask in its fault callback",
+                              function, vcpu->vcpu_id));
+}
+
+static inline bool has_fault(const vm_vcpu_t *vcpu)
+{
+    return vcpu_is_usable(vcpu) && vcpu->hosted->fault.is_active;
 }
 
 /* The record of the access that a callback is being asked about; NULL, with a reason logged,
  * outside callbacks. */
 static inline struct fault *current_fault(vm_vcpu_t *vcpu, const char *function)
 {
-    if (vcpu_is_usable(vcpu) && vcpu->hosted->fault.is_active) {
+    if (has_fault(vcpu)) {
         return &vcpu->hosted->fault;
     }
-    return no_fault(vcpu, function);
+    (void)no_fault(vcpu, function);
+    return NULL;
 }
 
 /* Bits between the aligned 32-bit word and the access. */
@@ -96,20 +100,22 @@ bool is_vcpu_read_fault(vm_vcpu_t *vcpu)
     return fault != NULL && !fault->is_write;
 }
 
+static __attribute__((cold)) int not_a_read(const vm_vcpu_t *vcpu)
+{
+    return public_status(
+        vcpu->vm, fail(-EINVAL, "set_vcpu_fault_data: the guest writes at 0x%llx, it reads nothing",
+                       (unsigned long long)vcpu->hosted->fault.addr));
+}
+
 int set_vcpu_fault_data(vm_vcpu_t *vcpu, seL4_Word data)
 {
-    struct fault *fault = current_fault(vcpu, __func__);
-
-    if (fault == NULL) {
-        return -1;
+    if (!has_fault(vcpu)) {
+        return no_fault(vcpu, __func__);
     }
-    if (fault->is_write) {
-        return public_status(
-            vcpu->vm,
-            fail(-EINVAL, "set_vcpu_fault_data: the guest writes at 0x%llx, it reads nothing",
-                 (unsigned long long)fault->addr));
+    if (vcpu->hosted->fault.is_write) {
+        return not_a_read(vcpu);
     }
-    fault->data = data;
+    vcpu->hosted->fault.data = data;
     return 0;
 }
 
@@ -117,7 +123,7 @@ int hostvm_set_fault_data(vm_vcpu_t *vcpu, uint64_t value)
 {
     const struct fault *fault = current_fault(vcpu, __func__);
 
-    return fault == NULL ? -1 : set_vcpu_fault_data(vcpu, arch_fault_data(fault, value));
+    return fault == NULL ? -1 : set_vcpu_fault_data(vcpu, fault_data_of(fault, value));
 }
 
 seL4_Word emulate_vcpu_fault(vm_vcpu_t *vcpu, seL4_Word data)
@@ -137,6 +143,13 @@ seL4_Word emulate_vcpu_fault(vm_vcpu_t *vcpu, seL4_Word data)
     return (data & ~(mask >> shift)) | ((fault->data & mask) >> shift);
 }
 
+static __attribute__((cold)) void advanced_already(const vm_vcpu_t *vcpu)
+{
+    log_limited(vcpu->vm->hosted->log, &vcpu->vm->hosted->guest_noise, HOSTVM_LOG_WARN,
+                "advance_vcpu_fault: the access at 0x%llx is complete already",
+                (unsigned long long)vcpu->hosted->fault.addr);
+}
+
 void advance_vcpu_fault(vm_vcpu_t *vcpu)
 {
     struct fault *fault = current_fault(vcpu, __func__);
@@ -145,9 +158,8 @@ void advance_vcpu_fault(vm_vcpu_t *vcpu)
         return;
     }
     if (fault->is_advanced) {
-        log_limited(vcpu->vm->hosted->log, &vcpu->vm->hosted->guest_noise, HOSTVM_LOG_WARN,
-                    "advance_vcpu_fault: the access at 0x%llx is complete already",
-                    (unsigned long long)fault->addr);
+        advanced_already(vcpu);
+        return;
     }
     fault->is_advanced = true;
 }

@@ -13,7 +13,7 @@ void threads_end_run(struct hosted_vm *hosted, enum run_verdict verdict)
         (void)snprintf(hosted->end_reason, sizeof(hosted->end_reason), "%s", reason_last());
     }
     vm_wake(hosted, REQUEST_END);
-    (void)pthread_cond_broadcast(&hosted->resumed);
+    lock_wake(&hosted->lock);
 }
 
 /* The VM of which this thread runs a vcpu, and nothing else. */
@@ -28,7 +28,7 @@ void vcpu_was_set(vm_vcpu_t *vcpu)
 {
     if (vcpu->hosted->is_halted) {
         vm_wake(vcpu->vm->hosted, REQUEST_VCPUS);
-        (void)pthread_cond_broadcast(&vcpu->vm->hosted->resumed);
+        lock_wake(&vcpu->vm->hosted->lock);
     }
 }
 
@@ -37,7 +37,7 @@ static void wake_rousable(struct hosted_vm *hosted)
 {
     for (unsigned i = 0; i < hosted->vm->num_vcpus; i++) {
         if (vcpu_is_rousable(hosted->vm->vcpus[i]->hosted)) {
-            (void)pthread_cond_broadcast(&hosted->resumed);
+            lock_wake(&hosted->lock);
             return;
         }
     }
@@ -63,7 +63,7 @@ static void *run_vcpu(void *arg)
         }
         /* A stop is the event loop's to take; until it has, the guest does not go on. */
         if (vcpu->hosted->is_halted || (atomic_load(&hosted->requests) & REQUEST_STOP) != 0) {
-            (void)pthread_cond_wait(&hosted->resumed, &hosted->lock);
+            lock_wait(&hosted->lock);
             continue;
         }
         verdict = vcpu_step(vcpu);

@@ -100,14 +100,15 @@ static int enter_guest(vm_vcpu_t *vcpu)
     vcpu_set_immediate_exit(hv, 0);
     arch_vcpu_enters(&hv->arch);
     atomic_store(&hv->is_in_guest, true);
-    if ((atomic_load(&hosted->requests) & hv->request_mask) != 0) {
+    if ((atomic_load(&hosted->requests) &
+         atomic_load_explicit(&hv->request_mask, memory_order_relaxed)) != 0) { /* of this thread */
         atomic_store(&hv->is_in_guest, false);
         return -EINTR;
     }
-    vm_leave(vcpu->vm);
+    lock_leave(&hosted->lock);
     r = kvm_vcpu_run(&hv->kvm);
     atomic_store(&hv->is_in_guest, false);
-    vm_enter(vcpu->vm);
+    lock_enter(&hosted->lock);
     if (r == -EINTR) {
         kicks_drain(hosted);
     }

@@ -1,4 +1,4 @@
-/* The bare ioctls of a VM with one vcpu in real mode: the floor that the measurements stand on. */
+/* The bare ioctls of a VM with one vcpu: the floor that the measurements stand on. */
 #ifndef BENCH_BARE_H
 #define BENCH_BARE_H
 
@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BARE_CODE = 0x1000 };
+#include "bare_vcpu.h"
 
 struct bare {
     int kvm;
@@ -41,13 +41,12 @@ static inline void bare_check(int result, const char *what)
     }
 }
 
-/* RAM at 0, code at BARE_CODE, where the vcpu starts; all segments 0. */
+/* RAM at BARE_RAM, code at BARE_CODE, where the vcpu starts. */
 static inline struct bare bare_open(const uint8_t *code, size_t code_size, size_t ram_size)
 {
     struct bare bare = {.kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), .ram_size = ram_size};
-    struct kvm_userspace_memory_region region = {.memory_size = ram_size};
-    struct kvm_regs regs = {.rip = BARE_CODE, .rflags = 2};
-    struct kvm_sregs sregs;
+    struct kvm_userspace_memory_region region = {.guest_phys_addr = BARE_RAM,
+                                                 .memory_size = ram_size};
 
     bare_check(bare.kvm, "/dev/kvm");
     bare.vm = ioctl(bare.kvm, KVM_CREATE_VM, 0);
@@ -55,18 +54,14 @@ static inline struct bare bare_open(const uint8_t *code, size_t code_size, size_
     bare.run_size = (size_t)ioctl(bare.kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     bare.ram = mmap(NULL, ram_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     bare_check(bare.ram == MAP_FAILED ? -1 : 0, "RAM");
-    memcpy(bare.ram + BARE_CODE, code, code_size);
+    memcpy(bare.ram + (BARE_CODE - BARE_RAM), code, code_size);
     region.userspace_addr = (uint64_t)(uintptr_t)bare.ram;
     bare_check(ioctl(bare.vm, KVM_SET_USER_MEMORY_REGION, &region), "memory slot");
     bare.vcpu = ioctl(bare.vm, KVM_CREATE_VCPU, 0);
     bare_check(bare.vcpu, "vcpu");
     bare.run = mmap(NULL, bare.run_size, PROT_READ | PROT_WRITE, MAP_SHARED, bare.vcpu, 0);
     bare_check(bare.run == MAP_FAILED ? -1 : 0, "run page");
-    bare_check(ioctl(bare.vcpu, KVM_GET_SREGS, &sregs), "registers");
-    sregs.cs.base = 0;
-    sregs.cs.selector = 0;
-    bare_check(ioctl(bare.vcpu, KVM_SET_SREGS, &sregs), "registers");
-    bare_check(ioctl(bare.vcpu, KVM_SET_REGS, &regs), "registers");
+    bare_check(bare_set_registers(bare.vm, bare.vcpu), "registers");
     return bare;
 }
 

@@ -1,7 +1,10 @@
 #!/bin/sh
 # In the box: from exec to a test kernel's first output, and to a stock Linux's init, for each VMM there is. The Linux guest
-# ends through port 0xf4 in the first instructions of its init; the end of the VMM process itself is part of the figure.
-append='console=ttyS0 quiet hostvm_exit'
+# ends through port 0xf4 in the first instructions of its init, on AArch64 by powering off; the end of the VMM process itself
+# is part of the figure.
+console=ttyS0
+[ "$(uname -m)" = x86_64 ] || console=ttyAMA0
+append="console=$console quiet hostvm_exit"
 watch() {
     /stopwatch --quiet "$@"
 }

@@ -5,57 +5,37 @@
  */
 #include <hostvm/env.h>
 #include <hostvm/vm.h>
-#include <sel4vm/arch/guest_x86_context.h>
-#include <sel4vm/arch/vmcs_fields.h>
 #include <sel4vm/boot.h>
 #include <sel4vm/guest_ram.h>
 
 #include "bench/bare.h"
+#include "life_guest.h"
 
-enum { NR_ROUNDS = 5, CODE = BARE_CODE, PORT = 0x10 };
+enum { NR_ROUNDS = 5 };
 
 #define RAM_SIZE (128ul << 20)
 
-/* out %al, $PORT */
-static const uint8_t code[] = {0xe6, PORT};
-
 static void bare_round(void)
 {
-    struct bare bare = bare_open(code, sizeof(code), RAM_SIZE);
+    struct bare bare = bare_open(one_exit, sizeof(one_exit), RAM_SIZE);
 
     bare_run(&bare);
     bare_close(&bare);
 }
 
-static ioport_fault_result_t stop(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
-                                  unsigned value)
-{
-    (void)cookie;
-    (void)port;
-    (void)size;
-    (void)value;
-    (void)hostvm_vm_stop(vcpu->vm);
-    return IO_FAULT_HANDLED;
-}
-
 static void library_round(hostvm_env_t *env)
 {
-    const vm_ioport_interface_t port = {NULL, NULL, stop, "bench"};
     vm_vcpu_t *vcpu;
-    uint8_t *ram;
     vm_t vm;
 
     if (vm_init(&vm, &env->vka, &env->simple, env->vspace, &env->io_ops, seL4_CapNull, "bench") !=
             0 ||
         (vcpu = vm_create_vcpu(&vm, 0)) == NULL ||
-        vm_ram_register_at(&vm, 0, RAM_SIZE, false) != 0 ||
-        vm_io_port_add_handler(&vm, (vm_ioport_range_t){PORT, PORT}, port) != 0) {
+        vm_ram_register_at(&vm, BARE_RAM, RAM_SIZE, false) != 0 || stop_at_exit(&vm) != 0) {
         exit(1);
     }
-    ram = hostvm_vm_pointer(&vm, CODE, sizeof(code));
-    ram[0] = code[0];
-    ram[1] = code[1];
-    (void)vm_set_vmcs_field(vcpu, VMX_GUEST_RIP, CODE);
+    memcpy(hostvm_vm_pointer(&vm, BARE_CODE, sizeof(one_exit)), one_exit, sizeof(one_exit));
+    start_at(vcpu, BARE_CODE);
     if (vcpu_start(vcpu) != 0 || vm_run(&vm) != 0) {
         exit(1);
     }

@@ -1,8 +1,10 @@
 #!/bin/sh
 # In the box: the memory of the command beyond the guest's RAM while Linux runs: proportional set size of all its mappings
 # but that of the memory file behind RAM.
+console=ttyS0
+[ "$(uname -m)" = x86_64 ] || console=ttyAMA0
 mkfifo /tmp/in /tmp/out
-/hostvm run --kernel /vmlinuz --initrd /initramfs --append 'console=ttyS0 quiet' < /tmp/in > /tmp/out 2>&1 &
+/hostvm run --kernel /vmlinuz --initrd /initramfs --append "console=$console quiet" < /tmp/in > /tmp/out 2>&1 &
 pid=$!
 exec 3> /tmp/in 4< /tmp/out
 while read -r line <&4; do

@@ -8,13 +8,9 @@
 
 #include <hostvm/events.h>
 
-enum { HOST_PORT = 0x80 };
-
 /* The guest spins until there is something in its memory; before that it tells the host that it is
  * there. */
-GUEST_CODE(spin, "out %al, $0x80\n"
-                 "1: cmpl $0, 0x5000\n"
-                 "je 1b\n" GUEST_EXIT);
+GUEST_CODE(spin, GUEST_KNOCK GUEST_AWAIT(0x5000) GUEST_EXIT);
 
 struct watch {
     struct testvm *t;
@@ -63,26 +59,13 @@ static void signal_fd(int fd)
     assert_int_equal(eventfd_write(fd, 1), 0);
 }
 
-/* The guest's port: whatever the test wants to happen while it spins. */
-static ioport_fault_result_t host_port(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
-                                       unsigned value)
+/* The guest's knock: whatever the test wants to happen while it spins. */
+static void knocked(vm_vcpu_t *vcpu, void *cookie)
 {
     struct watch *watch = cookie;
 
     (void)vcpu;
-    (void)port;
-    (void)size;
-    (void)value;
     watch->act(watch);
-    return IO_FAULT_HANDLED;
-}
-
-static void add_port(struct testvm *t, struct watch *watch)
-{
-    const vm_ioport_interface_t port = {watch, NULL, host_port, "host"};
-
-    assert_int_equal(
-        vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){HOST_PORT, HOST_PORT}, port), 0);
 }
 
 static void end_watch(struct watch *watch)
@@ -174,7 +157,7 @@ static void test_a_descriptor_that_becomes_ready_calls_while_the_guest_spins(voi
     struct watch port = {.act = signal_other, .other = &watch};
 
     testvm_boot(t, &spin);
-    add_port(t, &port);
+    testvm_listen(t, knocked, &port);
     assert_int_equal(hostvm_event_add(&t->vm, watch.fd, ready, &watch), 0);
     testvm_run_to_exit(t);
     assert_int_equal(watch.nr_calls, 1);
@@ -253,8 +236,7 @@ static void test_without_a_vcpu_events_are_served(void **state)
     end_watch(&watch);
 }
 
-GUEST_CODE(halt, "out %al, $0x80\n"
-                 "hlt\n");
+GUEST_CODE(halt, GUEST_KNOCK GUEST_HALT);
 
 static void test_while_the_guest_is_halted_events_are_served(void **state)
 {
@@ -264,7 +246,7 @@ static void test_while_the_guest_is_halted_events_are_served(void **state)
 
     watch.act = stop_vm;
     testvm_boot(t, &halt);
-    add_port(t, &port);
+    testvm_listen(t, knocked, &port);
     assert_int_equal(hostvm_event_add(&t->vm, watch.fd, ready, &watch), 0);
     assert_int_equal(testvm_run(t), 0);
     assert_int_equal(watch.nr_calls, 1);
@@ -303,7 +285,7 @@ static void test_a_watch_added_while_the_vm_runs_calls(void **state)
     struct watch port = {.act = add_other, .other = &watch};
 
     testvm_boot(t, &spin);
-    add_port(t, &port);
+    testvm_listen(t, knocked, &port);
     signal_fd(watch.fd);
     testvm_run_to_exit(t);
     assert_int_equal(watch.nr_calls, 1);
@@ -331,7 +313,7 @@ static void test_a_watch_added_by_another_thread_calls(void **state)
     struct watch port = {.act = start_adding, .other = &watch};
 
     testvm_boot(t, &spin);
-    add_port(t, &port);
+    testvm_listen(t, knocked, &port);
     signal_fd(watch.fd);
     testvm_run_to_exit(t);
     assert_int_equal(watch.nr_calls, 1);

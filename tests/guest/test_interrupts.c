@@ -1,53 +1,24 @@
-/* Interrupt lines: raised by the VMM, delivered through the 8259 pair, acknowledged back to the
- * VMM. */
+/* Interrupts: raised by the VMM, delivered through the kernel's controllers, acknowledged back to
+ * the VMM. */
 #include "support/vm.h"
 
 #include <pthread.h>
-#include <string.h>
+#include <stdio.h>
 
 #include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_memory_helpers.h>
 
-enum {
-    HANDLER_GPA = 0x2000,
-    OTHER_GPA = 0x6000, /* code of a second vcpu */
-    HOST_PORT = 0x80,   /* the test's turn */
-    NR_LINES = 16,
-};
-
-/* Vectors 0x20 to 0x27 for the first chip, 0x28 to 0x2f for the second; all lines masked (8259A
- * data sheet). */
-#define INIT_8259                                                                                  \
-    "mov $0x11, %al\nout %al, $0x20\nout %al, $0xa0\n"                                             \
-    "mov $0x20, %al\nout %al, $0x21\nmov $0x28, %al\nout %al, $0xa1\n"                             \
-    "mov $4, %al\nout %al, $0x21\nmov $2, %al\nout %al, $0xa1\n"                                   \
-    "mov $1, %al\nout %al, $0x21\nout %al, $0xa1\n"                                                \
-    "mov $0xff, %al\nout %al, $0x21\nout %al, $0xa1\n"
-#define UNMASK_4     "mov $0xef, %al\nout %al, $0x21\n"
-#define ASK_HOST     "out %al, $0x80\n"
-#define AWAIT_VECTOR "1: test %r15, %r15\njz 1b\n"
-#define AWAIT_FLAG   "2: cmpl $0, 0x5000\nje 2b\n"
-
-/* Interrupt handlers: count in R15, tell the chips. */
-GUEST_CODE(handle_first_chip, "inc %r15\n"
-                              "mov $0x20, %al\n"
-                              "out %al, $0x20\n"
-                              "iretq\n");
-GUEST_CODE(handle_both_chips, "inc %r15\n"
-                              "mov $0x20, %al\n"
-                              "out %al, $0xa0\n"
-                              "out %al, $0x20\n"
-                              "iretq\n");
+enum { OTHER_GPA = 0x2000 }; /* code of a second vcpu */
 
 /* What the acknowledgements were, and what is done at them. */
 struct acks {
     struct testvm *t;
-    unsigned nr[NR_LINES];
+    unsigned nr[NR_IRQS];
     unsigned nr_wanted;   /* with this one the guest is told to go on, and the line is lowered */
     bool is_raised_again; /* at the first one */
     bool tries_to_end_vm; /* and to run it again, at each */
     pthread_t runner;     /* of vm_run */
-    int (*act)(vm_vcpu_t *vcpu, int irq); /* at HOST_PORT */
+    int (*act)(vm_vcpu_t *vcpu, int irq); /* at the knock */
     int irq;
     int result; /* act's */
 };
@@ -58,7 +29,7 @@ static void acknowledged(vm_vcpu_t *vcpu, int irq, void *cookie)
 
     assert_true(pthread_equal(pthread_self(), acks->runner));
     assert_ptr_equal(vcpu, acks->t->vm.vcpus[BOOT_VCPU]);
-    assert_in_range(irq, 0, NR_LINES - 1);
+    assert_in_range(irq, 0, NR_IRQS - 1);
     acks->nr[irq]++;
     if (acks->tries_to_end_vm) {
         assert_int_equal(vm_run(vcpu->vm), -1);
@@ -75,16 +46,11 @@ static void acknowledged(vm_vcpu_t *vcpu, int irq, void *cookie)
     }
 }
 
-static ioport_fault_result_t host_port(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
-                                       unsigned value)
+static void knocked(vm_vcpu_t *vcpu, void *cookie)
 {
     struct acks *acks = cookie;
 
-    (void)port;
-    (void)size;
-    (void)value;
     acks->result = acks->act(vcpu, acks->irq);
-    return IO_FAULT_HANDLED;
 }
 
 static int raise_line(vm_vcpu_t *vcpu, int irq)
@@ -92,47 +58,48 @@ static int raise_line(vm_vcpu_t *vcpu, int irq)
     return vm_set_irq_level(vcpu, irq, 1);
 }
 
-/* Boots with interrupt controllers; the line's vector leads to the handler. */
-static void boot(struct testvm *t, const struct guest_code *code, const struct guest_code *handler,
-                 struct acks *acks)
+/* Boots a vcpu that takes the line's interrupts. */
+static void boot_without_controllers(struct testvm *t, const struct guest_code *code,
+                                     struct acks *acks)
 {
-    const vm_ioport_interface_t port = {acks, NULL, host_port, "host"};
-
     acks->t = t;
     acks->runner = pthread_self();
     testvm_boot(t, code);
-    testvm_load(t, HANDLER_GPA, handler);
-    testvm_set_vector(t, 0x20 + (unsigned)acks->irq, HANDLER_GPA);
+    testvm_take_irqs(t, (unsigned)acks->irq);
+    testvm_listen(t, knocked, acks);
+}
+
+static void boot(struct testvm *t, const struct guest_code *code, struct acks *acks)
+{
+    boot_without_controllers(t, code, acks);
     assert_int_equal(vm_create_default_irq_controller(&t->vm), 0);
-    assert_int_equal(
-        vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){HOST_PORT, HOST_PORT}, port), 0);
     assert_int_equal(vm_register_irq(t->vcpu, acks->irq, acknowledged, acks), 0);
 }
 
 /* --- what is refused --- */
 
-static void test_there_are_sixteen_lines(void **state)
+static void test_there_are_so_many_interrupts(void **state)
 {
     struct testvm *t = *state;
     struct acks acks = {.nr_wanted = 0};
     vm_vcpu_t *vcpu = vm_create_vcpu(&t->vm, 0);
 
     for (int round = 0; round < 2; round++) {
-        for (int irq = 0; irq < NR_LINES; irq++) {
+        for (int irq = 0; irq < NR_IRQS; irq++) {
             assert_int_equal(vm_register_irq(vcpu, irq, acknowledged, &acks), 0);
             assert_int_equal(vm_register_irq(vcpu, irq, NULL, NULL), 0);
         }
         assert_int_equal(vm_register_irq(vcpu, -1, acknowledged, &acks), -1);
-        assert_int_equal(vm_register_irq(vcpu, NR_LINES, acknowledged, &acks), -1);
-        assert_reason("there is no interrupt line 16: lines are 0 to 15");
+        assert_int_equal(vm_register_irq(vcpu, NR_IRQS, acknowledged, &acks), -1);
+        assert_reason(NO_SUCH_IRQ);
         assert_int_equal(vm_register_irq(NULL, 1, acknowledged, &acks), -1);
         if (round == 0) {
             assert_int_equal(vm_create_default_irq_controller(&t->vm), 0);
         }
     }
-    assert_int_equal(vm_inject_irq(vcpu, NR_LINES), -1);
+    assert_int_equal(vm_inject_irq(vcpu, NR_IRQS), -1);
     assert_int_equal(vm_inject_irq(vcpu, -1), -1);
-    assert_int_equal(vm_set_irq_level(vcpu, NR_LINES, 1), -1);
+    assert_int_equal(vm_set_irq_level(vcpu, NR_IRQS, 1), -1);
     assert_int_equal(vm_inject_irq(NULL, 1), -1);
     assert_int_equal(vm_set_irq_level(NULL, 1, 1), -1);
 }
@@ -142,10 +109,17 @@ static void test_lines_need_a_controller(void **state)
     struct testvm *t = *state;
     vm_vcpu_t *vcpu = vm_create_vcpu(&t->vm, 0);
 
-    assert_int_equal(vm_inject_irq(vcpu, 4), -1);
-    assert_reason("cannot set interrupt line 4: the VM has no interrupt controller; call "
-                  "vm_create_default_irq_controller first");
-    assert_int_equal(vm_set_irq_level(vcpu, 4, 1), -1);
+    char reason[128];
+
+    (void)snprintf(reason, sizeof(reason),
+                   "cannot set interrupt line %d: the VM has no interrupt controller; call "
+                   "vm_create_default_irq_controller first",
+                   TEST_IRQ);
+    assert_int_equal(vm_register_irq(vcpu, TEST_IRQ, acknowledged, NULL), 0);
+    assert_int_equal(vm_inject_irq(vcpu, TEST_IRQ), -1);
+    assert_reason(reason);
+    assert_int_equal(vm_set_irq_level(vcpu, TEST_IRQ, 1), -1);
+    assert_reason(reason);
 }
 
 static void test_a_vm_has_one_controller(void **state)
@@ -171,7 +145,7 @@ static void test_a_controller_comes_before_the_first_start(void **state)
 
 static void test_the_controllers_addresses_are_theirs(void **state)
 {
-    static const uintptr_t addrs[] = {IO_APIC_DEFAULT_PHYS_BASE, APIC_DEFAULT_PHYS_BASE};
+    static const uintptr_t addrs[] = {IRQ_CONTROLLER_GPA, OTHER_IRQ_CONTROLLER_GPA};
 
     (void)state;
     for (size_t i = 0; i < 2; i++) {
@@ -189,208 +163,158 @@ static void test_the_controllers_addresses_are_theirs(void **state)
     }
 }
 
-/* --- edges --- */
+/* --- injected --- */
 
-GUEST_CODE(take_one, INIT_8259 UNMASK_4 "sti\n" ASK_HOST AWAIT_VECTOR AWAIT_FLAG GUEST_EXIT);
+#define SET_UP GUEST_IRQ_SET_UP GUEST_IRQ_UNMASK GUEST_IRQS_ON
 
-static void test_an_edge_is_delivered_once_and_acknowledged_once(void **state)
+GUEST_CODE(take_one, SET_UP GUEST_KNOCK GUEST_AWAIT_IRQS(1) GUEST_AWAIT(0x5000) GUEST_EXIT);
+
+static void test_an_injected_interrupt_is_delivered_once_and_acknowledged_once(void **state)
 {
     struct testvm *t = *state;
-    struct acks acks = {.irq = 4, .act = vm_inject_irq, .nr_wanted = 1};
+    struct acks acks = {.irq = TEST_IRQ, .act = vm_inject_irq, .nr_wanted = 1};
 
-    boot(t, &take_one, &handle_first_chip, &acks);
+    boot(t, &take_one, &acks);
     testvm_run_to_exit(t);
     assert_int_equal(acks.result, 0);
-    assert_int_equal(acks.nr[4], 1);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_R15), 1);
+    assert_int_equal(acks.nr[TEST_IRQ], 1);
+    assert_int_equal(testvm_reg(t, REG_NR_IRQS), 1);
 }
 
 static void test_an_acknowledgement_can_neither_run_nor_destroy_its_vm(void **state)
 {
     struct testvm *t = *state;
-    struct acks acks = {.irq = 4, .act = vm_inject_irq, .nr_wanted = 1, .tries_to_end_vm = true};
+    struct acks acks = {
+        .irq = TEST_IRQ, .act = vm_inject_irq, .nr_wanted = 1, .tries_to_end_vm = true};
 
-    boot(t, &take_one, &handle_first_chip, &acks);
+    boot(t, &take_one, &acks);
     testvm_run_to_exit(t);
-    assert_int_equal(acks.nr[4], 1);
+    assert_int_equal(acks.nr[TEST_IRQ], 1);
 }
 
 static void test_a_line_registered_before_the_controller_is_acknowledged(void **state)
 {
     struct testvm *t = *state;
-    struct acks acks = {.t = t, .irq = 4, .act = vm_inject_irq, .nr_wanted = 1};
-    const vm_ioport_interface_t port = {&acks, NULL, host_port, "host"};
+    struct acks acks = {.irq = TEST_IRQ, .act = vm_inject_irq, .nr_wanted = 1};
 
-    acks.runner = pthread_self();
-    testvm_boot(t, &take_one);
-    testvm_load(t, HANDLER_GPA, &handle_first_chip);
-    testvm_set_vector(t, 0x24, HANDLER_GPA);
-    assert_int_equal(vm_register_irq(t->vcpu, 4, acknowledged, &acks), 0);
+    boot_without_controllers(t, &take_one, &acks);
+    assert_int_equal(vm_register_irq(t->vcpu, TEST_IRQ, acknowledged, &acks), 0);
     assert_int_equal(vm_create_default_irq_controller(&t->vm), 0);
-    assert_int_equal(
-        vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){HOST_PORT, HOST_PORT}, port), 0);
     testvm_run_to_exit(t);
-    assert_int_equal(acks.nr[4], 1);
+    assert_int_equal(acks.nr[TEST_IRQ], 1);
 }
 
 static void test_the_last_registration_of_a_line_counts(void **state)
 {
     struct testvm *t = *state;
     struct acks old = {.t = t};
-    struct acks acks = {.irq = 4, .act = vm_inject_irq, .nr_wanted = 1};
+    struct acks acks = {.irq = TEST_IRQ, .act = vm_inject_irq, .nr_wanted = 1};
 
-    boot(t, &take_one, &handle_first_chip, &acks);
-    assert_int_equal(vm_register_irq(t->vcpu, 4, acknowledged, &old), 0);
-    assert_int_equal(vm_register_irq(t->vcpu, 4, NULL, NULL), 0);
-    assert_int_equal(vm_register_irq(t->vcpu, 4, acknowledged, &acks), 0);
+    boot(t, &take_one, &acks);
+    assert_int_equal(vm_register_irq(t->vcpu, TEST_IRQ, acknowledged, &old), 0);
+    assert_int_equal(vm_register_irq(t->vcpu, TEST_IRQ, NULL, NULL), 0);
+    assert_int_equal(vm_register_irq(t->vcpu, TEST_IRQ, acknowledged, &acks), 0);
     testvm_run_to_exit(t);
-    assert_int_equal(old.nr[4], 0);
-    assert_int_equal(acks.nr[4], 1);
+    assert_int_equal(old.nr[TEST_IRQ], 0);
+    assert_int_equal(acks.nr[TEST_IRQ], 1);
 }
 
-GUEST_CODE(take_two, INIT_8259 UNMASK_4 "sti\n" ASK_HOST "1: cmp $2, %r15\n"
-                                        "jne 1b\n" AWAIT_FLAG GUEST_EXIT);
+GUEST_CODE(take_two, SET_UP GUEST_KNOCK GUEST_AWAIT_IRQS(2) GUEST_AWAIT(0x5000) GUEST_EXIT);
 
 static void test_an_acknowledgement_may_raise_the_line_again(void **state)
 {
     struct testvm *t = *state;
-    struct acks acks = {.irq = 4, .act = vm_inject_irq, .nr_wanted = 2, .is_raised_again = true};
+    struct acks acks = {
+        .irq = TEST_IRQ, .act = vm_inject_irq, .nr_wanted = 2, .is_raised_again = true};
 
-    boot(t, &take_two, &handle_first_chip, &acks);
+    boot(t, &take_two, &acks);
     testvm_run_to_exit(t);
-    assert_int_equal(acks.nr[4], 2);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_R15), 2);
+    assert_int_equal(acks.nr[TEST_IRQ], 2);
+    assert_int_equal(testvm_reg(t, REG_NR_IRQS), 2);
 }
 
-GUEST_CODE(take_masked, INIT_8259 "sti\n" ASK_HOST "nop\n"
-                                  "mov %r15, %r14\n" UNMASK_4 AWAIT_VECTOR AWAIT_FLAG GUEST_EXIT);
+GUEST_CODE(take_masked, GUEST_IRQ_SET_UP GUEST_IRQS_ON GUEST_KNOCK
+           "nop\n" GUEST_STORE_NR_IRQS_TO_E GUEST_IRQ_UNMASK GUEST_AWAIT_IRQS(1) GUEST_AWAIT(0x5000)
+               GUEST_EXIT);
 
-static void test_an_edge_on_a_masked_line_is_delivered_after_unmasking(void **state)
+static void test_what_is_raised_on_a_masked_line_is_delivered_after_unmasking(void **state)
 {
     static const struct {
         int (*act)(vm_vcpu_t *vcpu, int irq);
         int result;
-    } cases[] = {{raise_line, -1}, {vm_inject_irq, 0}};
+    } cases[] = {{raise_line, MASKED_RESULT}, {vm_inject_irq, 0}};
 
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         struct testvm *t = testvm_create();
-        struct acks acks = {.irq = 4, .act = cases[i].act, .nr_wanted = 1};
+        struct acks acks = {.irq = TEST_IRQ, .act = cases[i].act, .nr_wanted = 1};
 
-        boot(t, &take_masked, &handle_first_chip, &acks);
+        boot(t, &take_masked, &acks);
         testvm_run_to_exit(t);
         assert_int_equal(acks.result, cases[i].result);
-        assert_int_equal(testvm_reg(t, VCPU_CONTEXT_R14), 0);
-        assert_int_equal(testvm_reg(t, VCPU_CONTEXT_R15), 1);
-        assert_int_equal(acks.nr[4], 1);
+        assert_int_equal(testvm_reg(t, REG_E), 0);
+        assert_int_equal(testvm_reg(t, REG_NR_IRQS), 1);
+        assert_int_equal(acks.nr[TEST_IRQ], 1);
         testvm_destroy(t);
     }
 }
 
-GUEST_CODE(sleep_for_good, "1: hlt\njmp 1b\n");
+GUEST_CODE(sleep_for_good, GUEST_FOR_EVER(GUEST_HALT));
 
 /* Three in a row, and the guest ends without waiting for the acknowledgements. */
 GUEST_CODE(take_three_and_leave,
-           INIT_8259 UNMASK_4 "sti\n" ASK_HOST "1: cmp $1, %r15\njne 1b\n" ASK_HOST
-                              "1: cmp $2, %r15\njne 1b\n" ASK_HOST "1: cmp $3, %r15\njne 1b\n"
-                              "cli\n" GUEST_EXIT);
+           SET_UP GUEST_KNOCK GUEST_AWAIT_IRQS(1) GUEST_KNOCK GUEST_AWAIT_IRQS(2)
+               GUEST_KNOCK GUEST_AWAIT_IRQS(3) GUEST_IRQS_OFF GUEST_EXIT);
 
 static void test_each_end_of_interrupt_is_told_of_before_a_stop_returns(void **state)
 {
     (void)state;
     for (unsigned nr_vcpus = 1; nr_vcpus <= 2; nr_vcpus++) {
         struct testvm *t = testvm_create();
-        struct acks acks = {.irq = 4, .act = vm_inject_irq, .nr_wanted = 3};
+        struct acks acks = {.irq = TEST_IRQ, .act = vm_inject_irq, .nr_wanted = 3};
 
-        boot(t, &take_three_and_leave, &handle_first_chip, &acks);
+        boot(t, &take_three_and_leave, &acks);
         if (nr_vcpus == 2) {
             vm_vcpu_t *other = vm_create_vcpu(&t->vm, 0);
 
             testvm_load(t, OTHER_GPA, &sleep_for_good);
-            assert_int_equal(vm_set_vmcs_field(other, VMX_GUEST_RIP, OTHER_GPA), 0);
+            testvm_boot_vcpu(t, other, OTHER_GPA, STACK_GPA - 0x1000);
             assert_int_equal(vcpu_start(other), 0);
         }
         testvm_run_to_exit(t);
-        assert_int_equal(testvm_reg(t, VCPU_CONTEXT_R15), 3);
-        assert_int_equal(acks.nr[4], 3);
+        assert_int_equal(testvm_reg(t, REG_NR_IRQS), 3);
+        assert_int_equal(acks.nr[TEST_IRQ], 3);
         testvm_destroy(t);
     }
-}
-
-/* End of interrupt for line 4 (specific, 8259A data sheet), many times, of none. */
-GUEST_CODE(end_without_end, INIT_8259 UNMASK_4 "mov $1000, %ecx\n"
-                                               "mov $0x64, %al\n"
-                                               "3: out %al, $0x20\n"
-                                               "dec %ecx\n"
-                                               "jnz 3b\n" GUEST_EXIT);
-
-static void test_a_guest_that_acknowledges_without_end_does_not_keep_the_vmm(void **state)
-{
-    struct testvm *t = *state;
-    struct acks acks = {.irq = 4, .act = vm_inject_irq};
-
-    boot(t, &end_without_end, &handle_first_chip, &acks);
-    testvm_run_to_exit(t);
-    assert_in_range(acks.nr[4], 1, 1000);
-}
-
-static int raise_and_lower(vm_vcpu_t *vcpu, int irq)
-{
-    assert_int_equal(vm_set_irq_level(vcpu, irq, 1), 0);
-    return vm_set_irq_level(vcpu, irq, 0);
 }
 
 static void test_setting_the_level_of_an_open_line_succeeds(void **state)
 {
     struct testvm *t = *state;
-    struct acks acks = {.irq = 4, .act = raise_and_lower, .nr_wanted = 1};
+    struct acks acks = {.irq = TEST_IRQ, .act = raise_line, .nr_wanted = 1};
 
-    boot(t, &take_one, &handle_first_chip, &acks);
+    boot(t, &take_one, &acks);
     testvm_run_to_exit(t);
     assert_int_equal(acks.result, 0);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_R15), 1);
+    assert_int_equal(testvm_reg(t, REG_NR_IRQS), 1);
 }
 
 /* --- levels --- */
 
-/* ELCR: line 5 is level triggered (82371SB data sheet, 4.2). */
-GUEST_CODE(take_level, INIT_8259 "mov $0x20, %al\n"
-                                 "mov $0x4d0, %dx\n"
-                                 "out %al, %dx\n"
-                                 "mov $0xdf, %al\n"
-                                 "out %al, $0x21\n"
-                                 "sti\n" ASK_HOST AWAIT_FLAG "cli\n" GUEST_EXIT);
+GUEST_CODE(take_level,
+           GUEST_IRQ_SET_UP GUEST_LEVEL_IRQ_UNMASK GUEST_IRQS_ON GUEST_KNOCK GUEST_AWAIT(0x5000)
+               GUEST_IRQS_OFF GUEST_EXIT);
 
 static void test_a_level_interrupts_until_an_acknowledgement_lowers_it(void **state)
 {
     struct testvm *t = *state;
-    struct acks acks = {.irq = 5, .act = raise_line, .nr_wanted = 3};
+    struct acks acks = {.irq = TEST_LEVEL_IRQ, .act = raise_line, .nr_wanted = 3};
 
-    boot(t, &take_level, &handle_first_chip, &acks);
+    boot(t, &take_level, &acks);
     testvm_run_to_exit(t);
     assert_int_equal(acks.result, 0);
-    assert_true(acks.nr[5] >= 3);
-    assert_true(testvm_reg(t, VCPU_CONTEXT_R15) >= 3);
-}
-
-/* --- the second chip --- */
-
-GUEST_CODE(take_second_chip, INIT_8259 "mov $0xfb, %al\n"
-                                       "out %al, $0x21\n"
-                                       "out %al, $0xa1\n"
-                                       "sti\n" ASK_HOST AWAIT_VECTOR AWAIT_FLAG GUEST_EXIT);
-
-static void test_a_line_of_the_second_chip_is_acknowledged_and_the_cascade_is_not(void **state)
-{
-    struct testvm *t = *state;
-    struct acks acks = {.irq = 10, .act = vm_inject_irq, .nr_wanted = 1};
-
-    boot(t, &take_second_chip, &handle_both_chips, &acks);
-    assert_int_equal(vm_register_irq(t->vcpu, 2, acknowledged, &acks), 0);
-    testvm_run_to_exit(t);
-    assert_int_equal(acks.nr[10], 1);
-    assert_int_equal(acks.nr[2], 0);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_R15), 1);
+    assert_true(acks.nr[TEST_LEVEL_IRQ] >= 3);
+    assert_true(testvm_reg(t, REG_NR_IRQS) >= 3);
 }
 
 /* --- several VMs --- */
@@ -399,38 +323,36 @@ static void test_acknowledgements_go_to_the_vm_of_the_line(void **state)
 {
     struct testvm *t = *state;
     struct testvm *other = testvm_create();
-    struct acks acks = {.irq = 4, .act = vm_inject_irq, .nr_wanted = 1};
-    struct acks others = {.t = other, .irq = 4};
+    struct acks acks = {.irq = TEST_IRQ, .act = vm_inject_irq, .nr_wanted = 1};
+    struct acks others = {.t = other, .irq = TEST_IRQ};
 
     assert_non_null(vm_create_vcpu(&other->vm, 0));
     assert_int_equal(vm_create_default_irq_controller(&other->vm), 0);
-    assert_int_equal(vm_register_irq(other->vm.vcpus[0], 4, acknowledged, &others), 0);
-    boot(t, &take_one, &handle_first_chip, &acks);
+    assert_int_equal(vm_register_irq(other->vm.vcpus[0], TEST_IRQ, acknowledged, &others), 0);
+    boot(t, &take_one, &acks);
     testvm_run_to_exit(t);
-    assert_int_equal(acks.nr[4], 1);
-    assert_int_equal(others.nr[4], 0);
+    assert_int_equal(acks.nr[TEST_IRQ], 1);
+    assert_int_equal(others.nr[TEST_IRQ], 0);
     testvm_destroy(other);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        vm_test(test_there_are_sixteen_lines),
+        vm_test(test_there_are_so_many_interrupts),
         vm_test(test_lines_need_a_controller),
         vm_test(test_a_vm_has_one_controller),
         vm_test(test_a_controller_comes_before_the_first_start),
         cmocka_unit_test(test_the_controllers_addresses_are_theirs),
-        vm_test(test_an_edge_is_delivered_once_and_acknowledged_once),
+        vm_test(test_an_injected_interrupt_is_delivered_once_and_acknowledged_once),
         vm_test(test_an_acknowledgement_can_neither_run_nor_destroy_its_vm),
         vm_test(test_a_line_registered_before_the_controller_is_acknowledged),
         vm_test(test_the_last_registration_of_a_line_counts),
         vm_test(test_an_acknowledgement_may_raise_the_line_again),
-        cmocka_unit_test(test_an_edge_on_a_masked_line_is_delivered_after_unmasking),
+        cmocka_unit_test(test_what_is_raised_on_a_masked_line_is_delivered_after_unmasking),
         cmocka_unit_test(test_each_end_of_interrupt_is_told_of_before_a_stop_returns),
-        vm_test(test_a_guest_that_acknowledges_without_end_does_not_keep_the_vmm),
         vm_test(test_setting_the_level_of_an_open_line_succeeds),
         vm_test(test_a_level_interrupts_until_an_acknowledgement_lowers_it),
-        vm_test(test_a_line_of_the_second_chip_is_acknowledged_and_the_cascade_is_not),
         vm_test(test_acknowledgements_go_to_the_vm_of_the_line),
     };
 

@@ -9,17 +9,13 @@
 #include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_vm_util.h>
 
-enum { HANDLER_GPA = 0x2000, HOST_PORT = 0x80 };
-
 /* The guest spins until there is something in its memory. */
-#define AWAIT_FLAG "1: cmpl $0, 0x5000\nje 1b\n"
-
-GUEST_CODE(spin, "out %al, $0x80\n" AWAIT_FLAG GUEST_EXIT);
+GUEST_CODE(spin, GUEST_KNOCK GUEST_AWAIT(0x5000) GUEST_EXIT);
 
 /* What the notifications were, and what is done at them. */
 struct listener {
     struct testvm *t;
-    pthread_t runner;    /* of vm_run */
+    pthread_t runner; /* of vm_run */
     unsigned nr_calls;
     seL4_Word badges[4];
     int result;
@@ -67,7 +63,7 @@ static seL4_CPtr with_badge(struct testvm *t, seL4_Word badge)
     return to.capPtr;
 }
 
-/* Another thread: does something as soon as the guest has reached its port. */
+/* Another thread: does something as soon as the guest has knocked. */
 struct helper {
     pthread_t thread;
     sem_t is_reached;
@@ -87,28 +83,20 @@ static void *help(void *arg)
     return NULL;
 }
 
-static ioport_fault_result_t reached(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
-                                     unsigned value)
+static void reached(vm_vcpu_t *vcpu, void *cookie)
 {
     struct helper *helper = cookie;
 
     (void)vcpu;
-    (void)port;
-    (void)size;
-    (void)value;
     assert_int_equal(sem_post(&helper->is_reached), 0);
-    return IO_FAULT_HANDLED;
 }
 
 static void start_helper(struct testvm *t, struct helper *helper)
 {
-    const vm_ioport_interface_t port = {helper, NULL, reached, "reached"};
-
     helper->t = t;
     helper->runner = pthread_self();
     assert_int_equal(sem_init(&helper->is_reached, 0, 0), 0);
-    assert_int_equal(
-        vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){HOST_PORT, HOST_PORT}, port), 0);
+    testvm_listen(t, reached, helper);
     assert_int_equal(pthread_create(&helper->thread, NULL, help, helper), 0);
 }
 
@@ -243,7 +231,7 @@ static void test_a_callbacks_failure_ends_the_run_and_the_guest_can_go_on(void *
     assert_int_equal(listener.nr_calls, 1);
 }
 
-static void test_a_result_other_than_minus_one_is_no_failure(void **state)
+static void test_a_result_of_one_is_a_failure_where_libsel4vm_takes_it_for_one(void **state)
 {
     struct testvm *t = *state;
     struct listener listener = {.act = let_guest_go, .result = 1};
@@ -251,7 +239,8 @@ static void test_a_result_other_than_minus_one_is_no_failure(void **state)
     testvm_boot(t, &spin);
     listen_for(t, &listener);
     seL4_Signal(t->env.endpoint);
-    testvm_run_to_exit(t);
+    assert_int_equal(testvm_run(t), NOTIFICATION_RESULT_OF_ONE);
+    assert_int_equal(t->nr_exits, NOTIFICATION_RESULT_OF_ONE == 0 ? 1 : 0);
     assert_int_equal(listener.nr_calls, 1);
 }
 
@@ -312,9 +301,7 @@ static void test_a_callback_may_start_the_vcpu(void **state)
 
 /* --- guests that sleep --- */
 
-GUEST_CODE(halt_for_good, "cli\n"
-                          "out %al, $0x80\n"
-                          "hlt\n" GUEST_EXIT);
+GUEST_CODE(halt_for_good, GUEST_KNOCK GUEST_HALT GUEST_EXIT);
 
 static void test_a_halted_guest_does_not_end_the_run(void **state)
 {
@@ -346,28 +333,21 @@ static void test_a_halted_guest_does_not_end_the_run(void **state)
     }
 }
 
-/* 8259: vector 0x24 for line 4, which is open (8259A data sheet). */
-GUEST_CODE(halt_with_interrupts, "mov $0x11, %al\n"
-                                 "out %al, $0x20\n"
-                                 "mov $0x20, %al\n"
-                                 "out %al, $0x21\n"
-                                 "mov $4, %al\n"
-                                 "out %al, $0x21\n"
-                                 "mov $1, %al\n"
-                                 "out %al, $0x21\n"
-                                 "mov $0xef, %al\n"
-                                 "out %al, $0x21\n"
-                                 "out %al, $0x80\n"
-                                 "sti\n"
-                                 "hlt\n"
-                                 "mov $7, %r14d\n" GUEST_EXIT);
-GUEST_CODE(take_interrupt, "inc %r15\n"
-                           "iretq\n");
+GUEST_CODE(sleep_until_interrupt,
+           GUEST_IRQ_SET_UP GUEST_IRQ_UNMASK GUEST_KNOCK GUEST_SLEEP_UNTIL_IRQ GUEST_SET_B(7)
+               GUEST_EXIT);
+
+static void ignore_end(vm_vcpu_t *vcpu, int irq, void *cookie)
+{
+    (void)vcpu;
+    (void)irq;
+    (void)cookie;
+}
 
 static void inject(struct listener *listener, vm_t *vm)
 {
     (void)vm;
-    assert_int_equal(vm_inject_irq(listener->t->vcpu, 4), 0);
+    assert_int_equal(vm_inject_irq(listener->t->vcpu, TEST_IRQ), 0);
 }
 
 static void test_an_interrupt_from_the_callback_wakes_a_halted_guest(void **state)
@@ -376,61 +356,17 @@ static void test_an_interrupt_from_the_callback_wakes_a_halted_guest(void **stat
     struct listener listener = {.act = inject};
     struct helper helper = {.act = signal_cap};
 
-    testvm_boot(t, &halt_with_interrupts);
-    testvm_load(t, HANDLER_GPA, &take_interrupt);
-    testvm_set_vector(t, 0x24, HANDLER_GPA);
+    testvm_boot(t, &sleep_until_interrupt);
+    testvm_take_irqs(t, TEST_IRQ);
     assert_int_equal(vm_create_default_irq_controller(&t->vm), 0);
+    assert_int_equal(vm_register_irq(t->vcpu, TEST_IRQ, ignore_end, NULL), 0);
     listen_for(t, &listener);
     helper.cap = with_badge(t, 0x42);
     start_helper(t, &helper);
     testvm_run_to_exit(t);
     end_helper(&helper);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_R15), 1);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_R14), 7);
-}
-
-GUEST_CODE(halt_without_controller, "sti\n"
-                                    "hlt\n"
-                                    "mov $7, %r14d\n" GUEST_EXIT);
-
-/* The library says so when a guest halts that only a callback can wake. */
-static void await_halt(void *cookie, enum hostvm_log_level level, const char *message)
-{
-    struct helper *helper = cookie;
-
-    (void)level;
-    if (strcmp(message, "vcpu 0 halted; the VM has no interrupt controller that could wake it") ==
-        0) {
-        assert_int_equal(sem_post(&helper->is_reached), 0);
-    }
-}
-
-static void queue_interrupt(struct listener *listener, vm_t *vm)
-{
-    (void)vm;
-    assert_int_equal(vm_set_vmcs_field(listener->t->vcpu, VMX_CONTROL_ENTRY_INTERRUPTION_INFO,
-                                       1ul << 31 | 0x24), 0);
-}
-
-static void test_a_queued_interrupt_wakes_a_halted_guest_without_controller(void **state)
-{
-    struct listener listener = {.act = queue_interrupt};
-    struct helper helper = {.act = signal_cap};
-    struct testvm *t = testvm_create_with((hostvm_env_config_t){
-        .log_fn = await_halt, .log_cookie = &helper, .log_level = HOSTVM_LOG_INFO});
-
-    (void)state;
-    testvm_boot(t, &halt_without_controller);
-    testvm_load(t, HANDLER_GPA, &take_interrupt);
-    testvm_set_vector(t, 0x24, HANDLER_GPA);
-    listen_for(t, &listener);
-    helper.cap = with_badge(t, 0x42);
-    start_helper(t, &helper);
-    testvm_run_to_exit(t);
-    end_helper(&helper);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_R15), 1);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_R14), 7);
-    testvm_destroy(t);
+    assert_int_equal(testvm_reg(t, REG_NR_IRQS), 1);
+    assert_int_equal(testvm_reg(t, REG_B), 7);
 }
 
 /* --- stopping --- */
@@ -565,15 +501,15 @@ static void test_a_callback_can_neither_run_nor_destroy_its_vm(void **state)
 
 /* --- guests that die --- */
 
-GUEST_CODE(die, "ud2\n");
+GUEST_CODE(die, GUEST_DIE);
 
-static void test_a_triple_fault_ends_the_run_and_the_vcpu(void **state)
+static void test_a_crash_ends_the_run_and_the_vcpu(void **state)
 {
     struct testvm *t = *state;
 
     testvm_boot(t, &die);
     assert_int_equal(testvm_run(t), -1);
-    assert_reason("triple fault");
+    assert_reason(DIE_REASON);
     assert_int_equal(hostvm_vm_end(&t->vm), HOSTVM_END_CRASH);
     assert_int_equal(t->vm.run.exit_reason, VM_GUEST_ERROR_EXIT);
     assert_false(is_vcpu_online(t->vcpu));
@@ -593,27 +529,23 @@ static void search_log(void *cookie, enum hostvm_log_level level, const char *me
     log->nr_found += strstr(message, log->text) != NULL ? 1 : 0;
 }
 
-GUEST_CODE(load_from_nowhere, "mov 0x200004, %ebx\n");
+GUEST_CODE(load_from_nowhere, GUEST_LOAD_B(0x200004));
 
 static void test_a_crash_is_reported_with_registers_code_exits_and_neighbours(void **state)
 {
     static const char *const texts[] = {
         "test: vcpu 0 cannot go on: read of 4 bytes at 0x200004: nothing is there and nobody "
         "handled it",
-        "  rip 0000000000001000",
-        "  rax 0000000000000000",
-        "  cr0 80000011",
-        "  code at rip: 8b 1c 25 04 00 20 00",
+        CRASH_TEXTS,
         "  exit -0: memory read of 4 bytes at 0x200004",
         "  reserved below: [0x0..0x100000)",
-        "  reserved above: [0x10000000..0x10001000)",
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct searched_log log = {.text = texts[i]};
-        struct testvm *t = testvm_create_with(
-            (hostvm_env_config_t){.log_fn = search_log, .log_cookie = &log});
+        struct testvm *t =
+            testvm_create_with((hostvm_env_config_t){.log_fn = search_log, .log_cookie = &log});
 
         testvm_boot(t, &load_from_nowhere);
         assert_int_equal(testvm_run(t), -1);
@@ -633,14 +565,12 @@ int main(void)
         vm_test(test_a_signal_without_badge_reaches_the_callback),
         vm_test(test_a_callback_may_signal_its_own_vm),
         vm_test(test_a_callbacks_failure_ends_the_run_and_the_guest_can_go_on),
-        vm_test(test_a_result_other_than_minus_one_is_no_failure),
+        vm_test(test_a_result_of_one_is_a_failure_where_libsel4vm_takes_it_for_one),
         vm_test(test_a_signal_without_a_callback_ends_the_run),
         vm_test(test_without_a_vcpu_notifications_are_served),
         vm_test(test_a_callback_may_start_the_vcpu),
         cmocka_unit_test(test_a_halted_guest_does_not_end_the_run),
         vm_test(test_an_interrupt_from_the_callback_wakes_a_halted_guest),
-        cmocka_unit_test(
-            test_a_queued_interrupt_wakes_a_halted_guest_without_controller),
         vm_test(test_a_stopped_guest_goes_on_in_the_next_run),
         vm_test(test_a_stop_before_the_run_ends_it_before_the_guest_enters),
         vm_test(test_no_notification_is_lost_to_a_stop),
@@ -648,7 +578,7 @@ int main(void)
         vm_test(test_a_run_leaves_signals_as_they_were),
         cmocka_unit_test(test_a_kick_signal_that_cannot_be_handled_is_refused),
         vm_test(test_a_callback_can_neither_run_nor_destroy_its_vm),
-        vm_test(test_a_triple_fault_ends_the_run_and_the_vcpu),
+        vm_test(test_a_crash_ends_the_run_and_the_vcpu),
         cmocka_unit_test(test_a_crash_is_reported_with_registers_code_exits_and_neighbours),
     };
 

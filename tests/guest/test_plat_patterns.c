@@ -217,11 +217,8 @@ static vm_frame_t read_only_frame(uintptr_t addr, void *cookie)
     return (vm_frame_t){path.capPtr, seL4_CanRead, addr, seL4_PageBits};
 }
 
-GUEST_CODE(store_between_loads, "mov $0x200000, %ebx\n"
-                                "mov (%rbx), %esi\n"
-                                "movl $41, (%rbx)\n"
-                                "mov 4(%rbx), %edi\n"
-                                "xor %eax, %eax\n" GUEST_EXIT);
+GUEST_CODE(store_between_loads,
+           GUEST_LOAD_B(0x200000) GUEST_STORE(0x200000, 41) GUEST_LOAD_C(0x200004) GUEST_EXIT);
 
 static void test_page_shared_for_reading_traps_stores(void **state)
 {
@@ -242,10 +239,10 @@ static void test_page_shared_for_reading_traps_stores(void **state)
     assert_non_null(reservation);
     assert_int_equal(vm_map_reservation(&t->vm, reservation, read_only_frame, &one), 0);
     testvm_run_to_exit(t);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ESI), 7);
+    assert_int_equal(testvm_reg(t, REG_B), 7);
     assert_int_equal(page.stored, 41);
     assert_int_equal(page.nr_stores, 1);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EDI), 42);
+    assert_int_equal(testvm_reg(t, REG_C), 42);
     assert_int_equal(page.here[0], 7);
 }
 
@@ -454,6 +451,73 @@ static void test_physical_pages_are_found_by_either_way(void **state)
     (void)fclose(file); /* the environment has its own */
 }
 
+/* --- what platform code keeps in a VM --- */
+
+/* Platform code assigns these and reads them back. */
+static void test_members_for_platform_code_are_carried(void **state)
+{
+    struct testvm *t = *state;
+    vm_t *vm = &t->vm;
+
+    assert_int_equal(vm->entry, 0);
+    vm->entry = 0x40080000;
+    vm->mem.clean_cache = 1;
+    vm->mem.map_one_to_one = 1;
+    assert_int_equal(vm_ram_register_at(vm, 0x40000000, 0x200000, vm->mem.map_one_to_one), 0);
+    assert_non_null(vm_create_vcpu(vm, 0));
+    assert_int_equal(vm_assign_vcpu_target(vm->vcpus[BOOT_VCPU], 0), 0);
+    assert_int_equal(vm->entry, 0x40080000);
+    assert_int_equal(vm->mem.clean_cache, 1);
+    assert_int_equal(vm->mem.map_one_to_one, 1);
+    assert_ptr_equal(vm->vka, &t->env.vka);
+    assert_ptr_equal(vm->simple, &t->env.simple);
+    assert_ptr_equal(vm->io_ops, &t->env.io_ops);
+}
+
+/* --- pages that come with the first access --- */
+
+static vm_frame_t fresh_frame(uintptr_t addr, void *cookie)
+{
+    vm_frame_t frame = {seL4_CapNull, seL4_NoRights, 0, 0};
+    vm_t *vm = cookie;
+    vka_object_t object;
+
+    if (vka_alloc_frame_maybe_device(vm->vka, seL4_PageBits, true, &object) == 0) {
+        frame = (vm_frame_t){object.cptr, seL4_AllRights, PAGE_ALIGN_4K(addr), seL4_PageBits};
+    }
+    return frame;
+}
+
+/* A page that is there once the guest asks for it. */
+static memory_fault_result_t bring_page(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t size,
+                                        void *cookie)
+{
+    vm_memory_reservation_t *page = vm_reserve_memory_at(vm, PAGE_ALIGN_4K(addr), PAGE_SIZE_4K,
+                                                         default_error_fault_callback, NULL);
+
+    (void)vcpu;
+    (void)size;
+    ++*(unsigned *)cookie;
+    return vm_map_reservation(vm, page, fresh_frame, vm) == 0 ? FAULT_RESTART : FAULT_ERROR;
+}
+
+GUEST_CODE(ask_for_pages,
+           GUEST_STORE(0x201000, 5) GUEST_LOAD_B(0x201000) GUEST_ADD_1_TO_B GUEST_STORE_B(0x201000)
+               GUEST_STORE64(0x200ff8, -1) GUEST_LOAD_C(0x200ffc) GUEST_EXIT);
+
+static void test_pages_come_when_they_are_asked_for(void **state)
+{
+    struct testvm *t = *state;
+    unsigned nr_pages = 0;
+
+    testvm_boot(t, &ask_for_pages);
+    assert_int_equal(vm_register_unhandled_mem_fault_callback(&t->vm, bring_page, &nr_pages), 0);
+    testvm_run_to_exit(t);
+    assert_int_equal(nr_pages, 2);
+    assert_int_equal(testvm_reg(t, REG_B), 6);
+    assert_int_equal(testvm_reg(t, REG_C), UINT32_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -465,6 +529,8 @@ int main(void)
         vm_test(test_files_are_read_straight_into_guest_memory),
         vm_test(test_single_members_of_the_allocator_can_be_replaced),
         vm_test(test_physical_pages_are_found_by_either_way),
+        vm_test(test_members_for_platform_code_are_carried),
+        vm_test(test_pages_come_when_they_are_asked_for),
     };
 
     return run_vm_tests(tests);

@@ -212,66 +212,10 @@ static void test_the_start_order_of_x86_vmms_works(void **state)
     assert_int_equal(*(uint32_t *)testvm_pointer(t, VIDEO, 4), 5);
 }
 
-/* Platform code assigns these and reads them back. */
-static void test_members_for_platform_code_are_carried(void **state)
-{
-    struct testvm *t = *state;
-    vm_t *vm = &t->vm;
-
-    assert_int_equal(vm->entry, 0);
-    vm->entry = 0x40080000;
-    vm->mem.clean_cache = 1;
-    vm->mem.map_one_to_one = 1;
-    assert_int_equal(vm_ram_register_at(vm, 0x40000000, 0x200000, vm->mem.map_one_to_one), 0);
-    assert_non_null(vm_create_vcpu(vm, 0));
-    assert_int_equal(vm_assign_vcpu_target(vm->vcpus[BOOT_VCPU], 0), 0);
-    assert_int_equal(vm->entry, 0x40080000);
-    assert_int_equal(vm->mem.clean_cache, 1);
-    assert_int_equal(vm->mem.map_one_to_one, 1);
-    assert_ptr_equal(vm->vka, &t->env.vka);
-    assert_ptr_equal(vm->simple, &t->env.simple);
-    assert_ptr_equal(vm->io_ops, &t->env.io_ops);
-}
-
-/* A page that is there once the guest asks for it. */
-static memory_fault_result_t bring_page(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t size,
-                                        void *cookie)
-{
-    vm_memory_reservation_t *page = vm_reserve_memory_at(vm, PAGE_ALIGN_4K(addr), PAGE_SIZE_4K,
-                                                         default_error_fault_callback, NULL);
-
-    (void)vcpu;
-    (void)size;
-    ++*(unsigned *)cookie;
-    return vm_map_reservation(vm, page, fresh_frame, vm) == 0 ? FAULT_RESTART : FAULT_ERROR;
-}
-
-GUEST_CODE(ask_for_pages, "mov $0x200ffc, %edi\n"
-                          "movl $5, 4(%rdi)\n"
-                          "addl $6, 4(%rdi)\n"
-                          "mov 4(%rdi), %ebx\n"
-                          "movq $-1, (%rdi)\n"
-                          "mov (%rdi), %r8\n" GUEST_EXIT);
-
-static void test_pages_come_when_they_are_asked_for(void **state)
-{
-    struct testvm *t = *state;
-    unsigned nr_pages = 0;
-
-    testvm_boot(t, &ask_for_pages);
-    assert_int_equal(vm_register_unhandled_mem_fault_callback(&t->vm, bring_page, &nr_pages), 0);
-    testvm_run_to_exit(t);
-    assert_int_equal(nr_pages, 2);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 11);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_R8), UINT64_MAX);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         vm_test(test_the_start_order_of_x86_vmms_works),
-        vm_test(test_members_for_platform_code_are_carried),
-        vm_test(test_pages_come_when_they_are_asked_for),
     };
 
     return run_vm_tests(tests);

@@ -12,6 +12,8 @@
 #include <sel4vm/guest_ram.h>
 #include <sel4vm/guest_vcpu_fault.h>
 
+#include "worker.h"
+
 /* Of each test; HOSTVM_STRESS_ROUNDS says otherwise. Both take some ten seconds together where KVM
  * emulates what the guest does, with the thread sanitizer as well. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -58,37 +60,7 @@ enum {
 /* --- the guest: step after step stores a word that says which step it is, then loads a label ---
  */
 
-#define WORKER(name, control, id, first_word, end)                                                 \
-    GUEST_CODE(name, "mov $" #control ", %r8\n"                                                    \
-                     "xor %ebx, %ebx\n"                                                            \
-                     "1: cmp %rbx, (%r8)\n"                                                        \
-                     "je 1b\n"                                                                     \
-                     "mov (%r8), %rbx\n"                                                           \
-                     "mov %rbx, %rdx\n"                                                            \
-                     "shl $32, %rdx\n"                                                             \
-                     "or $" #id " << 24, %rdx\n"                                                   \
-                     "mov $0x200000 + 8 * " #first_word ", %rdi\n"                                 \
-                     "lea 0x1000(%r8), %rsi\n"                                                     \
-                     "xor %ecx, %ecx\n"                                                            \
-                     "2: lea (%rdx, %rcx), %rax\n"                                                 \
-                     "mov %rax, (%rdi)\n"                                                          \
-                     "mov %rdi, %r10\n"                                                            \
-                     "and $-4096, %r10\n"                                                          \
-                     "mov 8 * 511(%r10), %rax\n"                                                   \
-                     "mov %rax, (%rsi)\n"                                                          \
-                     "add $8, %rsi\n"                                                              \
-                     "add $4096 + 8, %rdi\n"                                                       \
-                     "inc %ecx\n"                                                                  \
-                     "test $7, %cl\n"                                                              \
-                     "jnz 2b\n"                                                                    \
-                     "sub $8 * 4096, %rdi\n"                                                       \
-                     "cmp $248, %ecx\n"                                                            \
-                     "jne 2b\n"                                                                    \
-                     "mov %rbx, 8(%r8)\n" end "jmp 1b\n")
-
-WORKER(worker_0, 0x1f0000, 0, 1,
-       "3: cmp %rbx, 0x20a008\n"
-       "jne 3b\n" GUEST_EXIT);
+WORKER(worker_0, 0x1f0000, 0, 1, WORKER_WAIT(0x20a008) GUEST_EXIT);
 WORKER(worker_1, 0x20a000, 1, 249, "");
 
 /* What step of which vcpu stores. */
@@ -613,8 +585,8 @@ static void boot(struct stress *s)
     testvm_load(s->t, CODE_1, &worker_1);
     second = vm_create_vcpu(&s->t->vm, 0);
     assert_non_null(second);
-    assert_int_equal(vm_set_vmcs_field(s->t->vcpu, VMX_GUEST_RIP, CODE_0), 0);
-    assert_int_equal(vm_set_vmcs_field(second, VMX_GUEST_RIP, CODE_1), 0);
+    testvm_boot_vcpu(s->t, s->t->vcpu, CODE_0, STACK_GPA);
+    testvm_boot_vcpu(s->t, second, CODE_1, STACK_GPA - PAGE);
     assert_int_equal(vm_register_unhandled_mem_fault_callback(&s->t->vm, hole_fault, s), 0);
     assert_int_equal(vcpu_start(second), 0);
 }

@@ -135,6 +135,42 @@ test_limits() {
     umount "$work/full"
 }
 
+# As a guest of the box would find them: by name, by size, read, written, and not written.
+test_drives() {
+    truncate -s 3M "$work/disk"
+    { printf 'first\n'; head -c 1048570 /dev/zero; } > "$work/disk,2"
+    cp "$work/disk,2" "$work/disk-ro"
+    check 'drives_are_vda_and_vdb_in_order' 0 $'6144\n2048\nfirst\n' \
+        box --drive "$work/disk" --drive "$work/disk,2" -- \
+        sh -c 'cat /sys/block/vda/size /sys/block/vdb/size; head -n 1 /dev/vdb'
+    check 'without_drive_there_is_none' 0 '' box -- sh -c 'ls /sys/block | grep vd; :'
+    check 'what_is_written_to_a_drive_stays' 0 '' \
+        box --drive "$work/disk" -- sh -c 'echo kept | dd of=/dev/vda bs=4096 seek=5 conv=fsync 2> /dev/null'
+    check 'what_was_written_is_in_the_file' 0 'kept' dd if="$work/disk" bs=4 skip=5120 count=1 status=none
+    check 'drive_ro_is_read' 0 $'first\n' box --drive "$work/disk-ro,ro" head -n 1 /dev/vda
+    check 'drive_ro_is_not_written' 0 $'1\nrefused\n' \
+        box --drive "$work/disk-ro,ro" -- sh -c \
+        'cat /sys/block/vda/ro; { echo other > /dev/vda && sync; } 2> /dev/null || echo refused'
+    check 'drive_ro_is_as_before' 0 '' cmp "$work/disk,2" "$work/disk-ro"
+    check 'drives_go_with_icount' 0 $'first\n' box --icount --drive "$work/disk,2" head -n 1 /dev/vda
+    check_complaint 'drive_that_is_missing_is_66' 66 'there is no such file' \
+        box --drive "$work/none" true
+    check_complaint 'drive_without_a_name_is_64' 64 'wants a value' box --drive
+}
+
+test_network() {
+    # shellcheck disable=SC2016 # it is the box that expands
+    local look='ip -4 -o addr show eth0 | sed "s/.* inet \([^ ]*\).*/\1/"; ip route | sed -n "s/^default via \([^ ]*\).*/\1/p"; cat /etc/resolv.conf'
+    check 'net_gives_address_route_and_resolver' 0 $'10.0.2.15/24\n10.0.2.2\nnameserver 10.0.2.3\n' \
+        box --net -- sh -c "$look"
+    check 'without_net_there_is_none' 0 $'lo\n' box ls /sys/class/net
+    echo 'hello from outside' > "$work/answer"
+    ( busybox nc -l -p 18327 -s 127.0.0.1 < "$work/answer" > /dev/null 2>&1 & echo $! > "$work/nc" )
+    check 'net_reaches_this_machine' 0 $'hello from outside\n' \
+        box --net -- sh -c 'nc -w 5 10.0.2.2 18327 < /dev/null'
+    kill "$(cat "$work/nc")" 2> /dev/null
+}
+
 exits_under_icount() {
     box --icount "$work/probe" | sed -n 's/kvm works: \([0-9]*\) ns per exit/\1/p'
 }
@@ -163,5 +199,7 @@ test_kvm() {
 test_status_and_output
 test_arguments_and_files
 test_limits
+test_drives
+test_network
 test_kvm
 [ $failures -eq 0 ]

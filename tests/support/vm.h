@@ -45,8 +45,18 @@ struct guest_code {
 
 #include "machine.h"
 
+/* In a guest's code: where it is, for guest_mark. */
+#define GUEST_MARK(name)         ".globl " #name "\n.hidden " #name "\n" #name ":\n"
+#define GUEST_MARK_DECLARE(name) extern const uint8_t name[] __attribute__((visibility("hidden")))
+
+/* Bytes from the beginning of the code to the mark. */
+#define guest_mark(code, name) ((uintptr_t)((name) - (code).begin))
+
 typedef void (*listener_fn)(vm_vcpu_t *vcpu, void *cookie);
-typedef void (*port_fn)(vm_vcpu_t *vcpu, unsigned port, unsigned value, void *cookie);
+
+/* Returns what a read gives. */
+typedef unsigned (*port_fn)(vm_vcpu_t *vcpu, unsigned port, bool is_read, unsigned value,
+                            void *cookie);
 
 struct testvm {
     hostvm_env_t env;
@@ -89,14 +99,44 @@ vm_vcpu_t *testvm_boot_two(struct testvm *t, const struct guest_code *first,
 /* At each GUEST_KNOCK of the guest, on its thread. Once, after testvm_boot. */
 void testvm_listen(struct testvm *t, listener_fn listener, void *cookie);
 
-/* Bytes that the guest writes to these two ports, or what is in their place, go to the function. */
-void testvm_take_ports(struct testvm *t, unsigned first, unsigned second, port_fn fn, void *cookie);
+/* Bytes that the guest exchanges by these ports, or what is in their place, go through the
+ * function. Arm: those of all ports do that were not taken otherwise. */
+void testvm_take_ports(struct testvm *t, unsigned first, unsigned last, port_fn fn, void *cookie);
 
 /* What the guest has at DEVICE_GPA is guest-physical gpa from now on, for 2 MiB; before it runs. */
 void testvm_map_device_at(struct testvm *t, uintptr_t gpa);
 
+/* Has the boot vcpu take an interrupt of the VM's controllers, which GUEST_IRQ_SET_UP makes ready,
+ * by a handler that counts in REG_NR_IRQS and tells the controllers of its end. */
+void testvm_take_irqs(struct testvm *t, unsigned irq);
+
 /* x86: gives the guest a segment table and has an interrupt vector lead to an address. */
 void testvm_set_vector(struct testvm *t, unsigned vector, uintptr_t gpa);
+
+/* A general register, read as one of all of them together. */
+seL4_Word testvm_context_reg(vm_vcpu_t *vcpu, testvm_reg_t reg);
+
+/* Where a vcpu is, and where it goes on. */
+seL4_Word testvm_pc(vm_vcpu_t *vcpu);
+void testvm_set_pc(vm_vcpu_t *vcpu, uintptr_t pc);
+
+/* Registers of the system's, by the numbers of machine.h. */
+extern const struct kept_reg kept_regs[NR_KEPT_REGS];
+extern const seL4_Word system_regs[NR_SYSTEM_REGS];
+int testvm_get_system_reg(vm_vcpu_t *vcpu, seL4_Word reg, seL4_Word *ret_value);
+int testvm_set_system_reg(vm_vcpu_t *vcpu, seL4_Word reg, seL4_Word value);
+
+/* Registers a handler of whatever calls this architecture's guests have, before the start. */
+void testvm_take_calls(struct testvm *t);
+
+/* Calls that this architecture alone has and that take a VM: asks for something impossible by this
+ * VM, which is none. Returns what the call does. */
+const char *testvm_machine_call_name(unsigned i);
+int testvm_machine_call(vm_t *vm, unsigned i);
+
+/* Fails the test unless the memory that the first vcpu brings along is there as it should be; or,
+ * without a vcpu, none of it. */
+void testvm_check_vcpu_memory(struct testvm *t);
 
 /* Of the architecture, for vm.c: what else a machine has; and what it tells of the guest's end. */
 void testvm_boot_machine(struct testvm *t);

@@ -11,6 +11,7 @@
 #include <pty.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -215,6 +216,94 @@ static void test_reader_that_left_ends_the_output_only(void **state)
     bench_fini(&b);
 }
 
+/* --- output at once --- */
+
+static size_t write_all(struct console *console, const char *text, size_t size)
+{
+    char copy[2][32];
+    struct iovec iov[3] = {{NULL, 0}, {copy[0], 2}, {copy[1], size - 2}};
+
+    memcpy(copy[0], text, 2);
+    memcpy(copy[1], text + 2, size - 2);
+    return console_write(console, iov, 3);
+}
+
+static void test_write_at_once_begins_with_the_first_bytes(void **state)
+{
+    struct bench b;
+    char shown[32];
+
+    (void)state;
+    for (int owns_out = 0; owns_out < 2; owns_out++) {
+        size_t n;
+
+        bench_init(&b);
+        b.console.owns_out = owns_out != 0;
+        n = write_all(&b.console, "hello", 5);
+        assert_true(n >= 2 && n <= 5);
+        assert_int_equal(read(b.screen, shown, sizeof(shown)), n);
+        assert_memory_equal(shown, "hello", n);
+        b.console.owns_out = false;
+        bench_fini(&b);
+    }
+}
+
+/* A pipe that blocks holds 64 KiB. */
+static void test_write_at_once_ends_where_there_is_no_room(void **state)
+{
+    static char bytes[100000];
+    struct iovec piece = {bytes, sizeof(bytes)};
+    size_t total = 0, n;
+    struct bench b;
+
+    (void)state;
+    bench_init(&b);
+    while ((n = console_write(&b.console, &piece, 1)) > 0) {
+        total += n;
+    }
+    assert_int_equal(total, 65536);
+    assert_false(b.console.is_broken);
+    assert_int_equal(read(b.screen, bytes, sizeof(bytes)), 65536);
+    assert_true(console_write(&b.console, &piece, 1) > 0);
+    bench_fini(&b);
+}
+
+static void test_write_to_a_reader_that_left_takes_all(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_init(&b);
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)close(b.screen);
+    assert_int_equal(write_all(&b.console, "unheard", 7), 7);
+    assert_true(b.console.is_broken);
+    assert_int_equal(write_all(&b.console, "unheard", 7), 7);
+    bench_fini(&b);
+}
+
+static void test_size_is_the_terminals(void **state)
+{
+    struct winsize size = {.ws_col = 123, .ws_row = 45};
+    uint16_t columns = 0, rows = 0;
+    struct bench b;
+    int terminal, other;
+
+    (void)state;
+    bench_init(&b);
+    assert_false(console_size(&b.console, &columns, &rows));
+    assert_int_equal(openpty(&terminal, &other, NULL, NULL, &size), 0);
+    (void)close(b.console.out);
+    b.console.out = other;
+    assert_true(console_size(&b.console, &columns, &rows));
+    assert_int_equal(columns, 123);
+    assert_int_equal(rows, 45);
+    (void)close(terminal);
+    bench_fini(&b);
+}
+
+/* --- input --- */
+
 static void test_what_comes_through_a_pipe_is_passed_as_it_is(void **state)
 {
     struct bench b;
@@ -261,20 +350,19 @@ static void test_end_key_works_also_in_two_pieces(void **state)
     bench_fini(&b);
 }
 
-static void test_help_key_shows_the_keys_and_passes_nothing(void **state)
+static void test_help_key_asks_for_help_and_passes_nothing(void **state)
 {
     struct bench b;
-    char shown[256];
-    ssize_t n;
 
     (void)state;
     bench_init(&b);
     b.console.is_raw = true;
-    assert_typed(&b, "\001h", "");
-    n = read(b.screen, shown, sizeof(shown) - 1);
-    assert_true(n > 0);
-    shown[n] = '\0';
-    assert_non_null(strstr(shown, "Ctrl-a x"));
+    assert_typed(&b, "a\001", "a");
+    assert_false(b.console.wants_help);
+    assert_typed(&b, "hb", "b");
+    assert_true(b.console.wants_help);
+    assert_string_equal(console_help, "\r\nhostvm: Ctrl-a x ends the VM, Ctrl-a a sends Ctrl-a, "
+                                      "Ctrl-a h shows this\r\n");
     b.console.is_raw = false;
     bench_fini(&b);
 }
@@ -323,6 +411,14 @@ static int use_terminal(void)
         (during.c_lflag & (ICANON | ECHO | ISIG)) != 0) {
         return 2;
     }
+    console_suspend(&console);
+    if (tcgetattr(0, &after) < 0 || after.c_lflag != before.c_lflag) {
+        return 4;
+    }
+    console_resume(&console);
+    if (!console.is_raw || tcgetattr(0, &after) < 0 || after.c_lflag != during.c_lflag) {
+        return 5;
+    }
     console_close(&console);
     console_close(&console);
     if (tcgetattr(0, &after) < 0 || after.c_lflag != before.c_lflag ||
@@ -348,6 +444,41 @@ static void test_terminal_is_raw_between_open_and_close(void **state)
     (void)close(terminal);
 }
 
+/* Nobody reads what is shown: a write that waited would not come back. What others have of the same
+ * terminal stays as it is. */
+static int fill_terminal(void)
+{
+    char text[4096];
+    struct iovec piece = {text, sizeof(text)};
+    struct console console;
+
+    memset(text, 'x', sizeof(text));
+    console_open(&console);
+    if (!console.owns_in || !console.owns_out || (fcntl(1, F_GETFL) & O_NONBLOCK) != 0) {
+        return 1;
+    }
+    while (console_write(&console, &piece, 1) > 0) {
+    }
+    console_close(&console);
+    return console.is_broken || fcntl(console.out, F_GETFL) < 0 ? 2 : 0;
+}
+
+static void test_terminal_that_takes_nothing_keeps_nobody_waiting(void **state)
+{
+    int terminal, status;
+    pid_t child = forkpty(&terminal, NULL, NULL, NULL);
+
+    (void)state;
+    if (child == 0) {
+        _exit(fill_terminal());
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    (void)close(terminal);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,13 +489,18 @@ int main(void)
         cmocka_unit_test(test_a_hurried_console_waits_for_no_reader),
         cmocka_unit_test(test_a_hurried_console_writes_what_has_room),
         cmocka_unit_test(test_reader_that_left_ends_the_output_only),
+        cmocka_unit_test(test_write_at_once_begins_with_the_first_bytes),
+        cmocka_unit_test(test_write_at_once_ends_where_there_is_no_room),
+        cmocka_unit_test(test_write_to_a_reader_that_left_takes_all),
+        cmocka_unit_test(test_size_is_the_terminals),
         cmocka_unit_test(test_what_comes_through_a_pipe_is_passed_as_it_is),
         cmocka_unit_test(test_escape_keys_of_a_terminal),
         cmocka_unit_test(test_end_key_works_also_in_two_pieces),
-        cmocka_unit_test(test_help_key_shows_the_keys_and_passes_nothing),
+        cmocka_unit_test(test_help_key_asks_for_help_and_passes_nothing),
         cmocka_unit_test(test_end_of_input_is_told),
         cmocka_unit_test(test_empty_nonblocking_input_is_not_its_end),
         cmocka_unit_test(test_terminal_is_raw_between_open_and_close),
+        cmocka_unit_test(test_terminal_that_takes_nothing_keeps_nobody_waiting),
     };
 
     return cmocka_run_group_tests_name("console", tests, NULL, NULL);

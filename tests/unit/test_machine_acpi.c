@@ -24,17 +24,24 @@ enum { ROOM = 0x20000, HEADER = 36, MAX_CPUS = 254 };
 static const struct acpi_device devices[] = {
     {.name = "COM1", .hid = "PNP0501", .port = 0x3f8, .nr_ports = 8, .gsi = 4},
     {.name = "RTC0", .hid = "PNP0B00", .port = 0x70, .nr_ports = 2, .gsi = 8},
-    {.name = "VIO0",
-     .hid = "LNRO0005",
-     .memory = 0xd0000000,
-     .memory_size = 0x200,
-     .gsi = 16,
-     .is_level = true},
 };
+
+static const struct device_place virtio[] = {{0xfe000000, 16}, {0xfe001000, 5}};
+
+static struct acpi_config config_of(unsigned nr_cpus)
+{
+    return (struct acpi_config){
+        .nr_cpus = nr_cpus,
+        .devices = devices,
+        .nr_devices = sizeof(devices) / sizeof(devices[0]),
+        .virtio = virtio,
+        .nr_virtio = sizeof(virtio) / sizeof(virtio[0]),
+    };
+}
 
 static size_t build(uint8_t *tables, unsigned nr_cpus)
 {
-    const struct acpi_config config = {nr_cpus, devices, sizeof(devices) / sizeof(devices[0])};
+    const struct acpi_config config = config_of(nr_cpus);
     size_t size = acpi_build(&config, PC_ACPI, tables, ROOM);
 
     assert_int_not_equal(size, 0);
@@ -157,7 +164,7 @@ static void test_every_processor_is_listed_once_and_enabled(void **state)
  * it. */
 static void test_short_buffer_is_refused_and_not_overrun(void **state)
 {
-    const struct acpi_config config = {2, devices, sizeof(devices) / sizeof(devices[0])};
+    const struct acpi_config config = config_of(2);
     static uint8_t tables[ROOM];
     size_t needed = build(tables, 2);
 
@@ -224,6 +231,29 @@ static void test_package_beyond_its_length_field_is_refused(void **state)
     }
     aml_end(&aml, mark);
     assert_true(aml.is_short);
+}
+
+/* In order, each with its memory (6.4.3.4) and its line, pulsed and high (6.4.3.6). */
+static void test_virtio_devices_have_a_page_and_a_line_each(void **state)
+{
+    static const uint8_t first[] = {0x86, 9,    0, 1, 0, 0, 0,  0xfe, 0, 0x10, 0,
+                                    0,    0x89, 6, 0, 3, 1, 16, 0,    0, 0};
+    static const uint8_t second[] = {0x86, 9,    0, 1, 0, 0x10, 0, 0xfe, 0, 0x10, 0,
+                                     0,    0x89, 6, 0, 3, 1,    5, 0,    0, 0};
+    static uint8_t tables[ROOM];
+    size_t size = build(tables, 1);
+    const uint8_t *name = memmem(tables, size, "VR00", 4);
+    const uint8_t *found = memmem(tables, size, first, sizeof(first));
+
+    (void)state;
+    assert_non_null(name);
+    assert_non_null(found);
+    assert_true(name < found);
+    assert_non_null(memmem(name, size - (size_t)(name - tables), "LNRO0005", 8));
+    name = memmem(tables, size, "VR01", 4);
+    assert_non_null(name);
+    assert_true(found < name);
+    assert_non_null(memmem(name, size - (size_t)(name - tables), second, sizeof(second)));
 }
 
 /* --- files --- */
@@ -316,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_every_table_is_reached_and_sums_to_zero),
         cmocka_unit_test(test_fixed_description_names_reset_and_sleep_ports),
         cmocka_unit_test(test_every_processor_is_listed_once_and_enabled),
+        cmocka_unit_test(test_virtio_devices_have_a_page_and_a_line_each),
         cmocka_unit_test(test_short_buffer_is_refused_and_not_overrun),
         cmocka_unit_test(test_integers_take_their_shortest_form),
         cmocka_unit_test(test_eisa_id_is_the_specifications_example),

@@ -34,12 +34,9 @@ static const struct devtree_device devices[] = {
      .base = VIRT_RTC,
      .size = 0x1000,
      .spi = VIRT_SPI_RTC},
-    {.name = "virtio-mmio",
-     .compatible = {"virtio,mmio"},
-     .base = 0x0a000000,
-     .size = 0x200,
-     .spi = 16},
 };
+
+static const struct device_place virtio[] = {{0x0a000000, 48}, {0x0a001000, 49}};
 
 static const struct devtree_config config = {
     .ram_base = VIRT_RAM,
@@ -47,7 +44,9 @@ static const struct devtree_config config = {
     .nr_cpus = 3,
     .gic = DEVTREE_GICV3,
     .devices = devices,
-    .nr_devices = 3,
+    .nr_devices = 2,
+    .virtio = virtio,
+    .nr_virtio = 2,
     .console = "serial0:115200n8",
 };
 
@@ -189,7 +188,9 @@ static void test_devices_are_those_of_the_list(void **state)
     ASSERT_TEXT("/rtc@9010000", "clock-names", "apb_pclk");
     ASSERT_CELLS("/rtc@9010000", "interrupts", 0, 2, 4);
     ASSERT_TEXT("/virtio-mmio@a000000", "compatible", "virtio,mmio");
-    assert_false(has_property("/virtio-mmio@a000000", "clocks"));
+    ASSERT_CELLS("/virtio-mmio@a001000", "reg", 0, 0x0a001000, 0, 0x1000);
+    ASSERT_CELLS("/virtio-mmio@a001000", "interrupts", 0, 17, 1);
+    assert_true(has_property("/virtio-mmio@a001000", "dma-coherent"));
     ASSERT_TEXT("/aliases", "serial0", "/serial@9000000");
     ASSERT_TEXT("/aliases", "rtc0", "/rtc@9010000");
     assert_int_equal(cells_of("/interrupt-controller@8000000", "phandle", &phandle, 1), 1);

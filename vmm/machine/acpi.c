@@ -50,9 +50,11 @@ struct __attribute__((packed)) rsdp { /* 5.2.5.3 */
     uint8_t reserved[3];
 };
 
+enum { TABLES_MAX = 3 };
+
 struct __attribute__((packed)) xsdt { /* 5.2.8 */
     struct header header;
-    uint64_t tables[2];
+    uint64_t tables[TABLES_MAX]; /* as many as there are */
 };
 
 struct __attribute__((packed)) fadt { /* 5.2.9 */
@@ -110,6 +112,15 @@ struct __attribute__((packed)) madt_ioapic {
 };
 
 enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_PCAT_COMPAT = 1, MADT_ENABLED = 1 };
+
+struct __attribute__((packed)) mcfg { /* PCI Firmware Specification 3.3, 4.1.2 */
+    struct header header;
+    uint64_t reserved0;
+    uint64_t ecam;
+    uint16_t segment;
+    uint8_t first_bus, last_bus;
+    uint32_t reserved1;
+};
 
 /* --- putting tables one behind the other --- */
 
@@ -218,6 +229,106 @@ static void write_virtio(struct aml *aml, const struct device_place *place, unsi
     write_device(aml, &device, uid);
 }
 
+/* --- PCI --- */
+
+/* Every function has the first of four interrupt pins, if any (PCI Firmware Specification 3.3,
+ * 4.8.1). */
+static void write_pci_lines(struct aml *aml, const hostvm_pci_bus_config_t *pci)
+{
+    enum { SLOT_SHIFT = 16, ALL_FUNCTIONS = 0xffff, FIRST_PIN = 0, NO_LINK = 0 };
+    size_t lines;
+
+    aml_name(aml, "_PRT");
+    lines = aml_package_begin(aml, HOSTVM_PCI_SLOTS);
+    for (unsigned slot = 0; slot < HOSTVM_PCI_SLOTS; slot++) {
+        size_t line = aml_package_begin(aml, 4);
+
+        aml_integer(aml, (uint64_t)slot << SLOT_SHIFT | ALL_FUNCTIONS);
+        aml_integer(aml, FIRST_PIN);
+        aml_integer(aml, NO_LINK);
+        aml_integer(aml, pci->gsi[slot % HOSTVM_PCI_LINES]);
+        aml_end(aml, line);
+    }
+    aml_end(aml, lines);
+}
+
+/*
+ * The system asks what it may do itself, and is told: nothing, for there is no hot plug, no power
+ * management and no error reporting (6.2.11; PCI Firmware Specification 3.3, 4.5.1).
+ */
+static void write_pci_control(struct aml *aml)
+{
+    static const uint8_t uuid[] = {0xf7, 0x4d, 0xdb, 0x33, 0xf7, 0x1f, 0x1c, 0x40,
+                                   0x96, 0x57, 0x74, 0x41, 0xc0, 0x3d, 0xd7, 0x66};
+    enum { UUID = 0, CAPABILITIES = 3, CONTROL = 8, UNKNOWN_UUID = 1 << 2, MASKED = 1 << 4 };
+    size_t method = aml_method_begin(aml, "_OSC", 4);
+    size_t block, inner;
+
+    aml_field(aml, CAPABILITIES, 0, "CDW1");
+    block = aml_if_begin(aml);
+    aml_operator(aml, AML_EQUAL);
+    aml_argument(aml, UUID);
+    aml_bytes(aml, uuid, sizeof(uuid));
+    aml_field(aml, CAPABILITIES, CONTROL, "CDW3");
+    inner = aml_if_begin(aml);
+    aml_named(aml, "CDW3");
+    aml_operator(aml, AML_STORE);
+    aml_integer(aml, 0);
+    aml_named(aml, "CDW3");
+    aml_operator(aml, AML_OR);
+    aml_named(aml, "CDW1");
+    aml_integer(aml, MASKED);
+    aml_named(aml, "CDW1");
+    aml_end(aml, inner);
+    aml_end(aml, block);
+    block = aml_else_begin(aml);
+    aml_operator(aml, AML_OR);
+    aml_named(aml, "CDW1");
+    aml_integer(aml, UNKNOWN_UUID);
+    aml_named(aml, "CDW1");
+    aml_end(aml, block);
+    aml_operator(aml, AML_RETURN);
+    aml_argument(aml, CAPABILITIES);
+    aml_end(aml, method);
+}
+
+static void write_pci(struct aml *aml, const hostvm_pci_bus_config_t *pci)
+{
+    size_t mark = aml_device_begin(aml, "PCI0");
+    size_t resources;
+
+    aml_name(aml, "_HID");
+    aml_eisa_id(aml, "PNP0A08"); /* PCI Express */
+    aml_name(aml, "_CID");
+    aml_eisa_id(aml, "PNP0A03"); /* PCI */
+    aml_name(aml, "_UID");
+    aml_integer(aml, 0);
+    aml_name(aml, "_CRS");
+    resources = aml_resources_begin(aml);
+    aml_bus_numbers(aml, 0, 0);
+    aml_window32(aml, (uint32_t)pci->memory.start, (uint32_t)pci->memory.size);
+    if (pci->memory64.size != 0) {
+        aml_window64(aml, pci->memory64.start, pci->memory64.size);
+    }
+    aml_resources_end(aml, resources);
+    write_pci_lines(aml, pci);
+    write_pci_control(aml);
+    aml_end(aml, mark);
+}
+
+/* The bus's registers are nobody else's (PCI Firmware Specification 3.3, 4.1.2). */
+static void write_pci_registers(struct aml *aml, const hostvm_pci_bus_config_t *pci)
+{
+    const struct acpi_device device = {
+        .name = "PCIR",
+        .hid = "PNP0C02",
+        .memory = (uint32_t)pci->ecam,
+        .memory_size = HOSTVM_PCI_ECAM_SIZE,
+    };
+
+    write_device(aml, &device, 0);
+}
+
 static uint64_t write_dsdt(struct builder *builder, const struct acpi_config *config)
 {
     static const uint8_t soft_off[] = {
@@ -239,6 +350,10 @@ static uint64_t write_dsdt(struct builder *builder, const struct acpi_config *co
     }
     for (unsigned i = 0; i < config->nr_virtio; i++) {
         write_virtio(&aml, &config->virtio[i], i);
+    }
+    if (config->pci != NULL) {
+        write_pci(&aml, config->pci);
+        write_pci_registers(&aml, config->pci);
     }
     aml_end(&aml, scope);
     builder->is_short |= aml.is_short;
@@ -294,15 +409,28 @@ static uint64_t write_madt(struct builder *builder, unsigned nr_cpus)
     return finish(builder, table, length);
 }
 
-static uint64_t write_xsdt(struct builder *builder, uint64_t fadt, uint64_t madt)
+static uint64_t write_mcfg(struct builder *builder, const hostvm_pci_bus_config_t *pci)
 {
-    struct xsdt *xsdt = (struct xsdt *)(void *)begin(builder, sizeof(*xsdt));
+    struct mcfg *mcfg = (struct mcfg *)(void *)begin(builder, sizeof(*mcfg));
+
+    if (mcfg == NULL) {
+        return 0;
+    }
+    *mcfg = (struct mcfg){.header = header_of("MCFG", 1), .ecam = pci->ecam};
+    return finish(builder, (uint8_t *)mcfg, sizeof(*mcfg));
+}
+
+static uint64_t write_xsdt(struct builder *builder, const uint64_t *tables, unsigned nr_tables)
+{
+    size_t length = sizeof(struct header) + nr_tables * sizeof(tables[0]);
+    struct xsdt *xsdt = (struct xsdt *)(void *)begin(builder, length);
 
     if (xsdt == NULL) {
         return 0;
     }
-    *xsdt = (struct xsdt){header_of("XSDT", 1), {fadt, madt}};
-    return finish(builder, (uint8_t *)xsdt, sizeof(*xsdt));
+    xsdt->header = header_of("XSDT", 1);
+    memcpy(xsdt->tables, tables, nr_tables * sizeof(tables[0]));
+    return finish(builder, (uint8_t *)xsdt, length);
 }
 
 static void write_rsdp(struct rsdp *rsdp, uint64_t xsdt)
@@ -320,16 +448,19 @@ size_t acpi_build(const struct acpi_config *config, uint64_t gpa, uint8_t *buffe
 {
     struct builder builder = {.buffer = buffer, .size = size, .gpa = gpa};
     uint8_t *rsdp = begin(&builder, sizeof(struct rsdp));
+    uint64_t tables[TABLES_MAX];
+    unsigned nr_tables = 0;
     uint64_t dsdt;
-    uint64_t fadt;
-    uint64_t madt;
     uint64_t xsdt;
 
     builder.used = sizeof(struct rsdp);
     dsdt = write_dsdt(&builder, config);
-    fadt = write_fadt(&builder, dsdt);
-    madt = write_madt(&builder, config->nr_cpus);
-    xsdt = write_xsdt(&builder, fadt, madt);
+    tables[nr_tables++] = write_fadt(&builder, dsdt);
+    tables[nr_tables++] = write_madt(&builder, config->nr_cpus);
+    if (config->pci != NULL) {
+        tables[nr_tables++] = write_mcfg(&builder, config->pci);
+    }
+    xsdt = write_xsdt(&builder, tables, nr_tables);
     if (builder.is_short) {
         return 0;
     }

@@ -27,6 +27,7 @@ struct acpi_config {
     unsigned nr_devices;
     const struct device_place *virtio; /* virtio devices in memory, in the guest's order */
     unsigned nr_virtio;
+    const hostvm_pci_bus_config_t *pci; /* NULL: there is none */
 };
 
 /*

@@ -16,12 +16,20 @@ enum {
     OP_SCOPE = 0x10,
     OP_BUFFER = 0x11,
     OP_PACKAGE = 0x12,
+    OP_METHOD = 0x14,
     OP_EXTENDED = 0x5b,
+    OP_ARG0 = 0x68,
     OP_DEVICE = 0x82,
+    OP_CREATE_DWORD_FIELD = 0x8a,
+    OP_IF = 0xa0,
+    OP_ELSE = 0xa1,
     TAG_IO = 0x47,
     TAG_END = 0x79,
     TAG_MEMORY32_FIXED = 0x86,
+    TAG_DWORD_SPACE = 0x87,
+    TAG_WORD_SPACE = 0x88,
     TAG_EXTENDED_INTERRUPT = 0x89,
+    TAG_QWORD_SPACE = 0x8a,
 };
 
 /* A package's length includes its own bytes; two of them hold up to 4095 (20.2.4). */
@@ -101,6 +109,65 @@ size_t aml_device_begin(struct aml *aml, const char *name)
     return mark;
 }
 
+size_t aml_method_begin(struct aml *aml, const char *name, unsigned nr_args)
+{
+    enum { SERIALIZED = 1u << 3 }; /* 20.2.5.2 */
+    size_t mark;
+
+    put8(aml, OP_METHOD);
+    mark = length_begin(aml);
+    put_segment(aml, name);
+    put8(aml, (uint8_t)(SERIALIZED | nr_args));
+    return mark;
+}
+
+size_t aml_package_begin(struct aml *aml, unsigned nr_values)
+{
+    size_t mark;
+
+    put8(aml, OP_PACKAGE);
+    mark = length_begin(aml);
+    put8(aml, (uint8_t)nr_values);
+    return mark;
+}
+
+size_t aml_if_begin(struct aml *aml)
+{
+    put8(aml, OP_IF);
+    return length_begin(aml);
+}
+
+size_t aml_else_begin(struct aml *aml)
+{
+    put8(aml, OP_ELSE);
+    return length_begin(aml);
+}
+
+/* --- statements --- */
+
+void aml_operator(struct aml *aml, enum aml_operator operator)
+{
+    put8(aml, (uint8_t) operator);
+}
+
+void aml_argument(struct aml *aml, unsigned index)
+{
+    put8(aml, (uint8_t)(OP_ARG0 + index));
+}
+
+void aml_named(struct aml *aml, const char *name)
+{
+    put_segment(aml, name);
+}
+
+void aml_field(struct aml *aml, unsigned argument, unsigned offset, const char *name)
+{
+    put8(aml, OP_CREATE_DWORD_FIELD);
+    aml_argument(aml, argument);
+    aml_integer(aml, offset);
+    put_segment(aml, name);
+}
+
 /* --- values --- */
 
 void aml_name(struct aml *aml, const char *name)
@@ -152,14 +219,22 @@ void aml_string(struct aml *aml, const char *text)
 
 void aml_integers(struct aml *aml, const uint8_t *values, unsigned nr_values)
 {
-    size_t mark;
+    size_t mark = aml_package_begin(aml, nr_values);
 
-    put8(aml, OP_PACKAGE);
-    mark = length_begin(aml);
-    put8(aml, (uint8_t)nr_values);
     for (unsigned i = 0; i < nr_values; i++) {
         aml_integer(aml, values[i]);
     }
+    aml_end(aml, mark);
+}
+
+void aml_bytes(struct aml *aml, const uint8_t *bytes, uint8_t nr_bytes)
+{
+    size_t mark;
+
+    put8(aml, OP_BUFFER);
+    mark = length_begin(aml);
+    aml_integer(aml, nr_bytes);
+    put(aml, bytes, nr_bytes);
     aml_end(aml, mark);
 }
 
@@ -216,4 +291,55 @@ void aml_interrupt(struct aml *aml, uint32_t gsi, bool is_level)
     put8(aml, is_level ? 0x1 : 0x3); /* consumer; bit 1: edge; bit 2 clear: active high (6.4.3.6) */
     put8(aml, 1);
     put32(aml, gsi);
+}
+
+/* --- what a bridge passes on: address spaces (6.4.3.5), both ends fixed --- */
+
+enum { SPACE_MEMORY = 0, SPACE_BUS = 2, ENDS_ARE_FIXED = 0xc, MEMORY_WRITABLE = 1 };
+
+static void put64(struct aml *aml, uint64_t value)
+{
+    put(aml, &value, sizeof(value));
+}
+
+static void put_space(struct aml *aml, uint8_t tag, uint8_t word_size, uint8_t type, uint8_t flags)
+{
+    enum { NR_WORDS = 5 };
+
+    put8(aml, tag);
+    put16(aml, (uint16_t)(3 + NR_WORDS * word_size));
+    put8(aml, type);
+    put8(aml, ENDS_ARE_FIXED);
+    put8(aml, flags);
+}
+
+/* Granularity, first, last, translation, size: each time. */
+void aml_bus_numbers(struct aml *aml, uint16_t first, uint16_t last)
+{
+    put_space(aml, TAG_WORD_SPACE, sizeof(uint16_t), SPACE_BUS, 0);
+    put16(aml, 0);
+    put16(aml, first);
+    put16(aml, last);
+    put16(aml, 0);
+    put16(aml, (uint16_t)(last - first + 1));
+}
+
+void aml_window32(struct aml *aml, uint32_t base, uint32_t size)
+{
+    put_space(aml, TAG_DWORD_SPACE, sizeof(uint32_t), SPACE_MEMORY, MEMORY_WRITABLE);
+    put32(aml, 0);
+    put32(aml, base);
+    put32(aml, base + size - 1);
+    put32(aml, 0);
+    put32(aml, size);
+}
+
+void aml_window64(struct aml *aml, uint64_t base, uint64_t size)
+{
+    put_space(aml, TAG_QWORD_SPACE, sizeof(uint64_t), SPACE_MEMORY, MEMORY_WRITABLE);
+    put64(aml, 0);
+    put64(aml, base);
+    put64(aml, base + size - 1);
+    put64(aml, 0);
+    put64(aml, size);
 }

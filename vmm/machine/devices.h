@@ -5,12 +5,29 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <hostvm/pci.h>
 #include <hostvm/virtio.h>
 
-enum { DEVICES_MAX = 15 };
+#include "options_disk.h"
+#include "options_net.h"
+#include "options_vsock.h"
+
+enum { DEVICES_MAX = 15, DEVICES_MAX_DISKS = 10, DEVICES_MAX_NETS = 4 };
+
+/* How the guest finds them. */
+enum devices_transport {
+    DEVICES_IN_MEMORY, /* registers at places of the machine's */
+    DEVICES_ON_PCI,
+};
 
 /* What the user asked for. */
 struct devices_config {
+    enum devices_transport transport;
+    struct disk_option disks[DEVICES_MAX_DISKS];
+    unsigned nr_disks;
+    struct net_options nets[DEVICES_MAX_NETS];
+    unsigned nr_nets;
+    struct options_vsock vsock;
     bool has_rng;
 };
 
@@ -25,12 +42,14 @@ struct devices;
 /* How many the machine has with such a configuration. */
 unsigned devices_count(const struct devices_config *config);
 
-/* Makes them, with their host sides; the guest does not see them yet. NULL: the host refuses, or a
- * file is not what it should be; it was said. */
-struct devices *devices_create(vm_t *vm, const struct devices_config *config);
+/* Makes them, with their host sides; the guest does not see them yet. 0; -ENOENT: a file is not
+ * what it should be; -EIO: the host refuses. It was said. devices_destroy in any case. */
+int devices_create(vm_t *vm, const struct devices_config *config, unsigned nr_cpus,
+                   struct devices **ret);
 
-/* Shows them to the guest, each at a place of its own. 0 or -1. */
+/* Shows them to the guest, each at a place of its own. 0 or -EIO. */
 int devices_attach(struct devices *devices, const struct device_place *places);
+int devices_attach_pci(struct devices *devices, hostvm_pci_bus_t *bus);
 
 /* Before the VM is destroyed; it is not running. NULL is fine. */
 void devices_destroy(struct devices *devices);

@@ -14,7 +14,7 @@
 #include "machine/layout_virt.h"
 
 /* References between nodes. */
-enum { PHANDLE_GIC = 1, PHANDLE_CLOCK = 2 };
+enum { PHANDLE_GIC = 1, PHANDLE_CLOCK = 2, PHANDLE_ITS = 3 };
 
 /* Cells of interrupts (bindings/interrupt-controller/arm,gic.yaml). */
 enum {
@@ -30,7 +30,7 @@ enum { KASLR_SEED_SIZE = 8 };
 
 /* Cells for a property, in the tree's byte order. */
 struct cells {
-    fdt32_t cells[32];
+    fdt32_t cells[48];
     unsigned nr_cells;
 };
 
@@ -180,6 +180,25 @@ static void write_timer(struct writer *writer, const struct devtree_config *conf
     end(writer);
 }
 
+/* What stands in the controller's node has addresses, if there is anything. */
+static unsigned nr_gic_address_cells(const struct devtree_config *config)
+{
+    return config->has_its ? 2 : 0;
+}
+
+static void write_its(struct writer *writer)
+{
+    put32(writer, "#size-cells", 2);
+    put_flag(writer, "ranges");
+    begin_at(writer, "msi-controller", HOSTVM_GIC_ITS);
+    put_text(writer, "compatible", "arm,gic-v3-its");
+    put_flag(writer, "msi-controller");
+    put32(writer, "#msi-cells", 1);
+    put_reg(writer, HOSTVM_GIC_ITS, HOSTVM_GIC_ITS_SIZE);
+    put32(writer, "phandle", PHANDLE_ITS);
+    end(writer);
+}
+
 static void write_gic(struct writer *writer, const struct devtree_config *config)
 {
     bool is_v3 = config->gic == DEVTREE_GICV3;
@@ -194,9 +213,85 @@ static void write_gic(struct writer *writer, const struct devtree_config *config
     put_text(writer, "compatible", is_v3 ? "arm,gic-v3" : "arm,cortex-a15-gic");
     put_flag(writer, "interrupt-controller");
     put32(writer, "#interrupt-cells", 3);
-    put32(writer, "#address-cells", 0);
+    put32(writer, "#address-cells", nr_gic_address_cells(config));
     put_cells(writer, "reg", &reg);
     put32(writer, "phandle", PHANDLE_GIC);
+    if (config->has_its) {
+        write_its(writer);
+    }
+    end(writer);
+}
+
+/* --- PCI: Documentation/devicetree/bindings/pci/host-generic-pci.yaml; IEEE 1275 PCI bus binding
+ * 2.1 for addresses and interrupts --- */
+
+/* Functions have the first of four pins. Slots share lines by their number's two lowest bits. */
+static void write_pci_lines(struct writer *writer, const struct devtree_config *config)
+{
+    enum { SLOT_SHIFT = 11, FIRST_PIN = 1, PINS = 7 };
+    struct cells map = {.nr_cells = 0};
+    struct cells mask = {.nr_cells = 0};
+
+    for (unsigned slot = 0; slot < HOSTVM_PCI_LINES; slot++) {
+        add32(&map, slot << SLOT_SHIFT);
+        add64(&map, 0);
+        add32(&map, FIRST_PIN);
+        add32(&map, PHANDLE_GIC);
+        for (unsigned i = 0; i < nr_gic_address_cells(config); i++) {
+            add32(&map, 0);
+        }
+        add32(&map, GIC_SPI);
+        add32(&map, config->pci->gsi[slot] - VIRT_SPI_BASE);
+        add32(&map, LEVEL_HIGH);
+    }
+    add32(&mask, (HOSTVM_PCI_LINES - 1) << SLOT_SHIFT);
+    add64(&mask, 0);
+    add32(&mask, PINS);
+    put32(writer, "#interrupt-cells", 1);
+    put_cells(writer, "interrupt-map", &map);
+    put_cells(writer, "interrupt-map-mask", &mask);
+}
+
+/* A window is where it is, for functions as for processors. */
+static void add_window(struct cells *ranges, uint32_t space, const hostvm_pci_window_t *window)
+{
+    if (window->size != 0) {
+        add32(ranges, space);
+        add64(ranges, window->start);
+        add64(ranges, window->start);
+        add64(ranges, window->size);
+    }
+}
+
+static void write_pci(struct writer *writer, const struct devtree_config *config)
+{
+    enum { SPACE_MEMORY_32 = 0x02000000, SPACE_MEMORY_64 = 0x03000000, ALL_FUNCTIONS = 0x100 };
+    const hostvm_pci_bus_config_t *pci = config->pci;
+    struct cells buses = {.nr_cells = 0};
+    struct cells ranges = {.nr_cells = 0};
+    struct cells messages = {.nr_cells = 0};
+
+    begin_at(writer, "pcie", pci->ecam);
+    put_text(writer, "compatible", "pci-host-ecam-generic");
+    put_text(writer, "device_type", "pci");
+    put32(writer, "#address-cells", 3);
+    put32(writer, "#size-cells", 2);
+    put_reg(writer, pci->ecam, HOSTVM_PCI_ECAM_SIZE);
+    put32(writer, "linux,pci-domain", 0);
+    add64(&buses, 0);
+    put_cells(writer, "bus-range", &buses);
+    add_window(&ranges, SPACE_MEMORY_32, &pci->memory);
+    add_window(&ranges, SPACE_MEMORY_64, &pci->memory64);
+    put_cells(writer, "ranges", &ranges);
+    put_flag(writer, "dma-coherent");
+    write_pci_lines(writer, config);
+    if (config->has_its) {
+        add32(&messages, 0);
+        add32(&messages, PHANDLE_ITS);
+        add32(&messages, 0);
+        add32(&messages, ALL_FUNCTIONS);
+        put_cells(writer, "msi-map", &messages);
+    }
     end(writer);
 }
 
@@ -246,7 +341,7 @@ static void write_virtio(struct writer *writer, const struct device_place *place
     add32(&interrupts, GIC_SPI);
     add32(&interrupts, place->gsi - VIRT_SPI_BASE);
     add32(&interrupts, EDGE_RISING);
-    begin_at(writer, "virtio_mmio", place->gpa);
+    begin_at(writer, "virtio-mmio", place->gpa);
     put_text(writer, "compatible", "virtio,mmio");
     put_reg(writer, place->gpa, HOSTVM_VIRTIO_MMIO_SIZE);
     put_cells(writer, "interrupts", &interrupts);
@@ -302,6 +397,9 @@ static void write_root(struct writer *writer, const struct devtree_config *confi
     }
     for (unsigned i = 0; i < config->nr_virtio; i++) {
         write_virtio(writer, &config->virtio[i]);
+    }
+    if (config->pci != NULL) {
+        write_pci(writer, config);
     }
     end(writer);
 }

@@ -35,6 +35,8 @@ struct devtree_config {
     unsigned nr_devices;
     const struct device_place *virtio; /* virtio devices in memory, in the guest's order */
     unsigned nr_virtio;
+    bool has_its;                       /* the GICv3 takes messages */
+    const hostvm_pci_bus_config_t *pci; /* NULL: there is none */
     const char *console; /* what the guest prints to: "ALIAS" or "ALIAS:OPTIONS"; NULL: none */
 };
 

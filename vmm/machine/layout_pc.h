@@ -43,8 +43,10 @@ enum {
     PC_PORT_CMOS = 0x70, /* index; data follows */
     PC_PORT_DEBUG_EXIT = 0xf4,
     PC_PORT_COM1 = 0x3f8,
-    PC_PORT_SLEEP = 0x600, /* ACPI sleep control; sleep status follows */
+    PC_PORT_SLEEP = 0x600,       /* ACPI sleep control; sleep status follows */
+    PC_PORT_PCI_ADDRESS = 0xcf8, /* PCI 3.0, 3.2.2.3.2 */
     PC_PORT_RESET = 0xcf9,
+    PC_PORT_PCI_DATA = 0xcfc,
     PC_IRQ_COM1 = 4,
     PC_IRQ_RTC = 8,
 };
@@ -52,6 +54,15 @@ enum {
 /* --- virtio devices in memory: a choice; a page each, below the interrupt controllers --- */
 
 #define PC_VIRTIO(n) (0xfe000000ull + (n)*0x1000ull)
+
+/* --- PCI: a choice, between RAM and what else there is below 4 GiB; lines that only the IOAPIC has
+ * --- */
+
+#define PC_PCI_MEMORY      0xd0000000ull
+#define PC_PCI_MEMORY_SIZE 0x10000000ull
+#define PC_PCI_ECAM        0xe0000000ull
+
+enum { PC_IRQ_PCI = 20 }; /* and the three behind it */
 
 /* --- interrupt controllers (82093AA data sheet, 3.0; Intel SDM 3A, 10.4.1) --- */
 

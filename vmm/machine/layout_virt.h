@@ -22,6 +22,12 @@
 #define VIRT_VIRTIO     0x0a000000ull /* a page each, not 512 bytes as QEMU has it */
 #define VIRT_DEBUG_EXIT 0x090f4000ull /* a choice */
 
+/* --- PCI: registers of one bus, not of 16 as QEMU has them --- */
+
+#define VIRT_PCI_MEMORY      0x10000000ull
+#define VIRT_PCI_MEMORY_SIZE 0x2eff0000ull
+#define VIRT_PCI_ECAM        0x3f000000ull
+
 /* --- RAM: from here up to where the machine's memory ends --- */
 
 #define VIRT_RAM 0x40000000ull
@@ -32,6 +38,7 @@
 enum {
     VIRT_SPI_UART = 1,
     VIRT_SPI_RTC = 2,
+    VIRT_SPI_PCI = 3,     /* and the three behind it */
     VIRT_SPI_VIRTIO = 16, /* and those behind it */
     VIRT_SPI_BASE = 32,
 };

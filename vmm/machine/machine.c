@@ -47,6 +47,8 @@ void machine_close(struct machine *machine)
     serial_detach(&machine->serial);
     devices_destroy(machine->devices);
     machine->devices = NULL;
+    hostvm_pci_bus_destroy(machine->pci);
+    machine->pci = NULL;
     (void)hostvm_vm_destroy(&machine->vm); /* not in a callback, and not running: cannot fail */
     hostvm_env_destroy(&machine->env);
     free(machine->chips);
@@ -55,8 +57,35 @@ void machine_close(struct machine *machine)
 
 int machine_add_devices(struct machine *machine, const struct device_place *places)
 {
-    machine->devices = devices_create(&machine->vm, machine->devices_config);
-    return machine->devices == NULL ? -1 : devices_attach(machine->devices, places);
+    int r =
+        devices_create(&machine->vm, machine->devices_config, machine->nr_cpus, &machine->devices);
+
+    return r < 0 ? r : devices_attach(machine->devices, places);
+}
+
+bool machine_wants_pci(const struct devices_config *config)
+{
+    return config->transport == DEVICES_ON_PCI;
+}
+
+int machine_add_pci(struct machine *machine, const hostvm_pci_bus_config_t *config)
+{
+    int r =
+        devices_create(&machine->vm, machine->devices_config, machine->nr_cpus, &machine->devices);
+
+    if (r < 0) {
+        return r;
+    }
+    machine->pci = hostvm_pci_bus_create(&machine->vm, config);
+    return machine->pci == NULL ? -EIO : devices_attach_pci(machine->devices, machine->pci);
+}
+
+hostvm_pci_window_t machine_pci_window(uint64_t ram_end)
+{
+    static const uint64_t size = 16ull << 30, reach = 1ull << 39;
+    uint64_t start = (ram_end + size - 1) / size * size;
+
+    return start + size <= reach ? (hostvm_pci_window_t){start, size} : (hostvm_pci_window_t){0, 0};
 }
 
 int machine_add_other_cpus(struct machine *machine)

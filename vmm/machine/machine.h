@@ -40,6 +40,7 @@ struct machine {
     struct machine_chips *chips; /* NULL: none yet */
     const struct devices_config *devices_config;
     struct devices *devices; /* NULL: none yet */
+    hostvm_pci_bus_t *pci;   /* NULL: none */
 };
 
 /* What the guest is started with, besides its image. */
@@ -64,7 +65,9 @@ const char *machine_refuses(bool wants_acpi, bool wants_dtb);
  * move while it lives. */
 int machine_create(struct machine *machine, const struct machine_config *config);
 
-/* Waits for the VM and adds the rest: interrupt controllers, timers, other processors. 0 or -1. */
+/* Waits for the VM and adds the rest: interrupt controllers, timers, virtio devices, other
+ * processors. 0; -ENOENT: a file of the guest's is not what it should be; -EIO: the host refuses.
+ * It was said. */
 int machine_complete(struct machine *machine);
 
 void machine_destroy(struct machine *machine);
@@ -91,9 +94,18 @@ int machine_dump_dtb(struct machine *machine, const struct machine_guest *guest,
 
 /* --- what machines have in common, for them alone (machine.c) --- */
 
-/* Makes the virtio devices and puts them at their places. After the interrupt controllers. 0 or -1.
- */
+/* Makes the virtio devices and puts them at their places. After the interrupt controllers. As
+ * machine_complete. */
 int machine_add_devices(struct machine *machine, const struct device_place *places);
+
+/* The same on a PCI bus, which the machine has then, too. */
+int machine_add_pci(struct machine *machine, const hostvm_pci_bus_config_t *config);
+
+bool machine_wants_pci(const struct devices_config *config);
+
+/* Where PCI functions with much memory can have it: behind RAM that ends there, if there is a place
+ * that most processors' addresses reach. */
+hostvm_pci_window_t machine_pci_window(uint64_t ram_end);
 
 /* An empty VM, chips_size bytes of zero for the devices; config is noted. 0 or -1. */
 int machine_open(struct machine *machine, const struct machine_config *config, size_t chips_size);

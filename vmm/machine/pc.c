@@ -11,6 +11,7 @@
 #include <sel4vm/guest_ram.h>
 
 #include "dev/mc146818.h"
+#include "dev/pci_ports.h"
 #include "dev/uart16550.h"
 #include "machine/acpi.h"
 #include "machine/boot_state.h"
@@ -24,6 +25,7 @@ struct machine_chips {
     struct uart16550 com1;
     struct mc146818 clock;
     struct power power;
+    struct pci_ports pci_ports;
 };
 
 /* What guests find through ACPI. Everything else is found by asking its ports. */
@@ -47,6 +49,26 @@ static const struct device_place virtio_places[DEVICES_MAX] = {
     {PC_VIRTIO(8), 5},   {PC_VIRTIO(9), 6},   {PC_VIRTIO(10), 7},  {PC_VIRTIO(11), 9},
     {PC_VIRTIO(12), 10}, {PC_VIRTIO(13), 11}, {PC_VIRTIO(14), 12},
 };
+
+/*
+ * The bridge goes by the ids of QEMU's generic one (QEMU, docs/specs/pci-ids.rst): there are none
+ * for us, and what systems know under these has, like ours, no registers of its own.
+ */
+enum { PCI_BRIDGE_VENDOR = 0x1b36, PCI_BRIDGE_DEVICE = 0x0008 };
+
+static hostvm_pci_bus_config_t pci_config(uint64_t ram_size)
+{
+    uint64_t high = ram_size > PC_LOW_RAM_END ? ram_size - PC_LOW_RAM_END : 0;
+
+    return (hostvm_pci_bus_config_t){
+        .ecam = PC_PCI_ECAM,
+        .memory = {PC_PCI_MEMORY, PC_PCI_MEMORY_SIZE},
+        .memory64 = machine_pci_window(PC_HIGH_RAM_START + high),
+        .gsi = {PC_IRQ_PCI, PC_IRQ_PCI + 1, PC_IRQ_PCI + 2, PC_IRQ_PCI + 3},
+        .vendor = PCI_BRIDGE_VENDOR,
+        .device = PCI_BRIDGE_DEVICE,
+    };
+}
 
 /* --- devices --- */
 
@@ -143,13 +165,36 @@ int machine_create(struct machine *pc, const struct machine_config *config)
     return pc->boot == NULL ? -1 : add_devices(pc, config);
 }
 
+static int add_pci(struct machine *pc)
+{
+    const hostvm_pci_bus_config_t config = pci_config(pc->ram_size);
+    struct pci_ports *ports = &pc->chips->pci_ports;
+    int r = machine_add_pci(pc, &config);
+
+    if (r < 0) {
+        return r;
+    }
+    ports->bus = pc->pci;
+    return pci_ports_attach(ports, &pc->vm, PC_PORT_PCI_ADDRESS, PC_PORT_PCI_DATA) == 0 ? 0 : -EIO;
+}
+
+static int add_virtio(struct machine *pc)
+{
+    return machine_wants_pci(pc->devices_config) ? add_pci(pc)
+                                                 : machine_add_devices(pc, virtio_places);
+}
+
 int machine_complete(struct machine *pc)
 {
-    if (vm_create_default_irq_controller(&pc->vm) != 0 || hostvm_vm_create_pit(&pc->vm) != 0 ||
-        machine_add_devices(pc, virtio_places) != 0) {
-        return -1;
+    int r = -EIO;
+
+    if (vm_create_default_irq_controller(&pc->vm) == 0 && hostvm_vm_create_pit(&pc->vm) == 0) {
+        r = add_virtio(pc);
     }
-    return machine_add_other_cpus(pc);
+    if (r == 0 && machine_add_other_cpus(pc) != 0) {
+        r = -EIO;
+    }
+    return r;
 }
 
 void machine_destroy(struct machine *pc)
@@ -157,14 +202,18 @@ void machine_destroy(struct machine *pc)
     machine_close(pc);
 }
 
-static size_t write_acpi_tables(unsigned nr_cpus, unsigned nr_virtio, uint8_t *buffer, size_t size)
+static size_t write_acpi_tables(unsigned nr_cpus, uint64_t ram_size,
+                                const struct devices_config *devices, uint8_t *buffer, size_t size)
 {
+    const hostvm_pci_bus_config_t pci = pci_config(ram_size);
+    bool has_pci = machine_wants_pci(devices);
     const struct acpi_config config = {
         .nr_cpus = nr_cpus,
         .devices = acpi_devices,
         .nr_devices = sizeof(acpi_devices) / sizeof(acpi_devices[0]),
         .virtio = virtio_places,
-        .nr_virtio = nr_virtio,
+        .nr_virtio = has_pci ? 0 : devices_count(devices),
+        .pci = has_pci ? &pci : NULL,
     };
 
     return acpi_build(&config, PC_ACPI, buffer, size);
@@ -254,7 +303,7 @@ int machine_start(struct machine *pc, const struct machine_guest *guest, struct 
     if (state.mode != ENTRY_REAL16) {
         state.gdt_limit = boot_gdt_write(&pc->ram, state.mode == ENTRY_LONG64);
     }
-    if (write_acpi_tables(pc->nr_cpus, devices_count(pc->devices_config),
+    if (write_acpi_tables(pc->nr_cpus, pc->ram_size, pc->devices_config,
                           load_ram_at(&pc->ram, PC_ACPI), PC_ACPI_END - PC_ACPI) == 0) {
         return load_fail(err, -ENOSPC, "the ACPI tables do not fit their place");
     }
@@ -282,8 +331,8 @@ int machine_dump_acpi(const struct machine_config *config, const char *directory
                       struct load_error *err)
 {
     uint8_t tables[PC_ACPI_END - PC_ACPI];
-    size_t size =
-        write_acpi_tables(config->nr_cpus, devices_count(config->devices), tables, sizeof(tables));
+    size_t size = write_acpi_tables(config->nr_cpus, config->ram_size, config->devices, tables,
+                                    sizeof(tables));
     int r = acpi_dump(tables, size, directory);
 
     return r == 0 ? 0

@@ -34,6 +34,7 @@ struct machine_chips {
     struct pl011 uart;
     struct pl031 clock;
     int alarm_fd; /* -1: none yet */
+    bool has_its;
     struct power power;
     struct mmio_device uart_mmio, clock_mmio, exit_mmio;
 };
@@ -247,16 +248,48 @@ static void choose_places(struct device_place places[DEVICES_MAX])
     }
 }
 
-int machine_complete(struct machine *virt)
+/* Without a bridge to be seen: systems find the bus in the device tree. */
+static hostvm_pci_bus_config_t pci_config(const struct machine *virt)
+{
+    enum { FIRST_LINE = VIRT_SPI_BASE + VIRT_SPI_PCI };
+
+    return (hostvm_pci_bus_config_t){
+        .ecam = VIRT_PCI_ECAM,
+        .memory = {VIRT_PCI_MEMORY, VIRT_PCI_MEMORY_SIZE},
+        .memory64 = machine_pci_window(VIRT_RAM + virt->ram_size),
+        .gsi = {FIRST_LINE, FIRST_LINE + 1, FIRST_LINE + 2, FIRST_LINE + 3},
+    };
+}
+
+/* Functions send messages where the interrupt controller takes them, else they raise lines. */
+static int add_pci(struct machine *virt)
+{
+    const hostvm_pci_bus_config_t config = pci_config(virt);
+
+    virt->chips->has_its =
+        hostvm_vm_gic_version(&virt->vm) == 3 && hostvm_vm_create_its(&virt->vm) == 0;
+    return machine_add_pci(virt, &config);
+}
+
+static int add_virtio(struct machine *virt)
 {
     struct device_place places[DEVICES_MAX];
 
-    choose_places(places);
-    if (vm_create_default_irq_controller(&virt->vm) != 0 ||
-        machine_add_devices(virt, places) != 0) {
-        return -1;
+    if (machine_wants_pci(virt->devices_config)) {
+        return add_pci(virt);
     }
-    return machine_add_other_cpus(virt);
+    choose_places(places);
+    return machine_add_devices(virt, places);
+}
+
+int machine_complete(struct machine *virt)
+{
+    int r = vm_create_default_irq_controller(&virt->vm) == 0 ? add_virtio(virt) : -EIO;
+
+    if (r == 0 && machine_add_other_cpus(virt) != 0) {
+        r = -EIO;
+    }
+    return r;
 }
 
 void machine_destroy(struct machine *virt)
@@ -293,6 +326,8 @@ static int describe(struct machine *virt, const struct machine_guest *guest, con
                     void *buffer, struct load_error *err)
 {
     struct device_place places[DEVICES_MAX];
+    const hostvm_pci_bus_config_t pci = pci_config(virt);
+    bool has_pci = machine_wants_pci(virt->devices_config);
     const struct devtree_config config = {
         .ram_base = VIRT_RAM,
         .ram_size = virt->ram_size,
@@ -301,7 +336,9 @@ static int describe(struct machine *virt, const struct machine_guest *guest, con
         .devices = devices,
         .nr_devices = sizeof(devices) / sizeof(devices[0]),
         .virtio = places,
-        .nr_virtio = devices_count(virt->devices_config),
+        .nr_virtio = has_pci ? 0 : devices_count(virt->devices_config),
+        .has_its = virt->chips->has_its,
+        .pci = has_pci ? &pci : NULL,
         .console = "serial0:115200n8",
     };
     const struct devtree_chosen chosen = {

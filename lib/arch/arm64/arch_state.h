@@ -25,6 +25,10 @@ enum {
     ARCH_MESSAGES_HAVE_SENDERS = 1
 };
 
+/* libsel4vm's lanes: a fault callback's data is a word of 32 bits around the access, or all of 64.
+ */
+enum { ARCH_READS_LANES = 1 };
+
 /* Registers: the words of seL4_UserContext, then those of seL4_VCPUReg. */
 enum {
     NR_THREAD_WORDS = sizeof(seL4_UserContext) / sizeof(seL4_Word),
@@ -32,10 +36,14 @@ enum {
 };
 
 struct arch_vm {
-    int gic_version;                 /* 0: none */
-    int gic_fd;                      /* valid while gic_version is not 0 */
-    unsigned nr_gic_steps;           /* of its construction that are done */
-    bool is_gic_ready;               /* and with it the number of vcpus is fixed */
+    int gic_version;          /* 0: none */
+    int gic_fd;               /* valid while gic_version is not 0 */
+    unsigned nr_gic_steps;    /* of its construction that are done */
+    atomic_bool is_gic_ready; /* and with it the number of vcpus is fixed */
+    bool is_its_open;         /* KVM has the device, its_fd */
+    int its_fd;
+    unsigned nr_its_steps;           /* of its construction that are done */
+    bool has_its;                    /* all of them */
     bool has_forwarded_calls;        /* KVM was told which ones */
     atomic_uchar irqs[ARCH_NR_IRQS]; /* enum irq_state of shared interrupts */
 };

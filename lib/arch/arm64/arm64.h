@@ -29,6 +29,9 @@ void regs_set(struct hosted_vcpu *hv, unsigned word, uint64_t value);
 int gic_set_up(vm_t *vm); /* all vcpus are there */
 void gic_fini(vm_t *vm);
 
+/* its.c */
+void its_fini(vm_t *vm);
+
 /* calls.c */
 int calls_forward(vm_t *vm); /* to the VM's handler, if it has one */
 enum run_verdict handle_call(vm_vcpu_t *vcpu, const struct kvm_run *run);

@@ -34,17 +34,6 @@ enum run_verdict arch_handle_exit(vm_vcpu_t *vcpu, const struct kvm_run *run)
     }
 }
 
-/* libsel4vm's lanes: the callback's data is a word of 32 bits around the access, or all of 64. */
-uint64_t arch_fault_read_value(const struct fault *fault)
-{
-    return fault->data >> (fault->addr & 3) * 8;
-}
-
-uint64_t arch_fault_data(const struct fault *fault, uint64_t value)
-{
-    return value << (fault->addr & 3) * 8;
-}
-
 /* --- the report of a crash --- */
 
 static void report_thread(const struct log *log, const seL4_UserContext *c)

@@ -14,6 +14,9 @@ enum { ARCH_NR_IRQS = 16 };
 /* Lines can be raised that nobody has registered. */
 enum { ARCH_IRQS_ARE_REGISTERED = 0 };
 
+/* A fault callback's data are the bytes of the access. */
+enum { ARCH_READS_LANES = 0 };
+
 /* Input lines of the IOAPIC, which has the PICs' among them (82093AA). */
 enum { ARCH_FIRST_LINE = 0, ARCH_NR_LINES = 24 };
 

@@ -18,18 +18,6 @@ enum run_verdict arch_handle_exit(vm_vcpu_t *vcpu, const struct kvm_run *run)
     }
 }
 
-/* x86 has no lanes: the guest reads the low bytes of what the callback set. */
-uint64_t arch_fault_read_value(const struct fault *fault)
-{
-    return fault->data;
-}
-
-uint64_t arch_fault_data(const struct fault *fault, uint64_t value)
-{
-    (void)fault;
-    return value;
-}
-
 uint64_t arch_fault_ip(vm_vcpu_t *vcpu)
 {
     return regs_load(vcpu->hosted) < 0 ? 0 : vcpu->hosted->arch.regs.rip;

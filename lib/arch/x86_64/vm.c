@@ -166,6 +166,12 @@ int hostvm_vm_gic_version(vm_t *vm)
     return 0;
 }
 
+int hostvm_vm_create_its(vm_t *vm)
+{
+    return public_status(vm, fail(-EOPNOTSUPP, "cannot create the ITS: only an Arm machine has it; "
+                                               "a PC's processors take messages as they are"));
+}
+
 int arch_irq_check(const vm_t *vm, int irq)
 {
     (void)vm;

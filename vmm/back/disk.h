@@ -1,0 +1,51 @@
+/* The file behind a disk: a raw image or a block device, opened, locked and watched. */
+#ifndef BACK_DISK_H
+#define BACK_DISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Sizes and offsets of disks are multiples of this. */
+enum { DISK_SECTOR = 512 };
+
+struct disk;
+
+struct disk_traits {
+    uint32_t block_size;          /* the least that it addresses; a power of two from 512 on */
+    uint32_t physical_block_size; /* the least that it writes without reading; likewise */
+    bool is_readonly;
+    bool can_punch; /* what is discarded is given back to the host */
+};
+
+/*
+ * Opens it, and locks it as long as it is open: against everybody else, or against writers where it
+ * is only read. 0 or -errno; the reason was said on standard error.
+ */
+int disk_open(const char *path, bool is_readonly, struct disk **ret_disk);
+
+/* NULL is fine. */
+void disk_close(struct disk *disk);
+
+const struct disk_traits *disk_traits(const struct disk *disk);
+
+/* Bytes, as of the last look. From any thread. */
+uint64_t disk_size(const struct disk *disk);
+
+/* Looks how large it is now. True: not as large as it was. From any thread. */
+bool disk_look(struct disk *disk);
+
+/*
+ * Readable when it is time for another look, which ends that. -1: the host cannot tell. What is not
+ * noticed this way: a file that has changed in the hands of a program that still has it open.
+ */
+int disk_watch_fd(const struct disk *disk);
+
+/* Waits until all that was written is on the disk. 0 or -errno. */
+int disk_sync(struct disk *disk);
+
+/* Says on standard error what went wrong, for the first time that something does. */
+void disk_complain(struct disk *disk, const char *what, uint64_t offset, int error);
+
+int disk_fd(const struct disk *disk);
+
+#endif

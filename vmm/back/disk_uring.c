@@ -1,0 +1,255 @@
+/* Requests to a disk through io_uring: one system call begins many, and sleeps until something has
+ * ended or somebody kicks. */
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "back/disk_queue.h"
+
+/* What one system call begins; more is begun by several. */
+enum { BATCH = 64 };
+
+/* What a completion is about, if it is not the address of a request. */
+enum { KICK = 1, WATCH = 2 };
+
+/* Registered descriptors, by their places. */
+enum { FILE_DISK, FILE_KICK, FILE_WATCH, NR_FILES };
+
+struct uring {
+    struct disk_queue queue;
+    struct io_uring ring;
+    struct disk_list refused; /* the ring had no place for them */
+};
+
+/* --- submitting --- */
+
+static struct io_uring_sqe *next_sqe(struct uring *uring)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
+
+    if (sqe == NULL) {
+        (void)io_uring_submit(&uring->ring);
+        sqe = io_uring_get_sqe(&uring->ring);
+    }
+    return sqe;
+}
+
+static void prepare_transfer(struct io_uring_sqe *sqe, const struct disk_io *io)
+{
+    unsigned nr;
+    const struct iovec *iov = disk_io_memory(io, &nr);
+    /* One piece is spared the copy of a list. */
+    bool is_single = nr == 1 && iov->iov_len <= UINT32_MAX;
+
+    if (io->op == DISK_READ && is_single) {
+        io_uring_prep_read(sqe, FILE_DISK, iov->iov_base, (unsigned)iov->iov_len, io->offset);
+    } else if (io->op == DISK_READ) {
+        io_uring_prep_readv(sqe, FILE_DISK, iov, nr, io->offset);
+    } else if (is_single) {
+        io_uring_prep_write(sqe, FILE_DISK, iov->iov_base, (unsigned)iov->iov_len, io->offset);
+    } else {
+        io_uring_prep_writev(sqe, FILE_DISK, iov, nr, io->offset);
+    }
+    if (io->op == DISK_WRITE && io->is_durable) {
+        sqe->rw_flags = RWF_DSYNC;
+    }
+}
+
+static void prepare(struct io_uring_sqe *sqe, const struct disk_io *io)
+{
+    switch (io->step) {
+    case DISK_STEP_TRANSFER:
+    case DISK_STEP_ZERO:
+        prepare_transfer(sqe, io);
+        break;
+    case DISK_STEP_FALLOCATE:
+        io_uring_prep_fallocate(sqe, FILE_DISK, disk_io_fallocate_mode(io), (off_t)io->offset,
+                                (off_t)io->size);
+        break;
+    case DISK_STEP_SYNC:
+        io_uring_prep_fsync(sqe, FILE_DISK, IORING_FSYNC_DATASYNC);
+        break;
+    }
+}
+
+static void submit_step(struct uring *uring, struct disk_io *io)
+{
+    struct io_uring_sqe *sqe = next_sqe(uring);
+
+    if (sqe == NULL) {
+        io->result = -ENOMEM;
+        disk_list_add(&uring->refused, io);
+        return;
+    }
+    prepare(sqe, io);
+    sqe->flags |= IOSQE_FIXED_FILE;
+    io_uring_sqe_set_data(sqe, io);
+}
+
+static void uring_start(struct disk_queue *queue, struct disk_io *io)
+{
+    submit_step((struct uring *)queue, io);
+}
+
+/* Stays: each write to an eventfd completes it once more, and the eventfd need not be read. */
+static void watch(struct uring *uring, int file, uint64_t what)
+{
+    struct io_uring_sqe *sqe = next_sqe(uring);
+
+    if (sqe == NULL) {
+        return;
+    }
+    io_uring_prep_poll_multishot(sqe, file, POLLIN);
+    sqe->flags |= IOSQE_FIXED_FILE;
+    io_uring_sqe_set_data64(sqe, what);
+}
+
+/* --- waiting --- */
+
+static unsigned saw(struct uring *uring, const struct io_uring_cqe *cqe)
+{
+    bool is_kick = cqe->user_data == KICK;
+
+    if ((cqe->flags & IORING_CQE_F_MORE) == 0) {
+        watch(uring, is_kick ? FILE_KICK : FILE_WATCH, cqe->user_data);
+    }
+    return is_kick ? DISK_QUEUE_KICKED : DISK_QUEUE_LOOK;
+}
+
+static void completed(struct uring *uring, const struct io_uring_cqe *cqe, struct disk_list *done)
+{
+    struct disk_io *io = io_uring_cqe_get_data(cqe);
+
+    if (disk_io_proceed(io, cqe->res)) {
+        submit_step(uring, io);
+    } else {
+        disk_list_add(done, io);
+    }
+}
+
+static unsigned reap(struct uring *uring, struct disk_list *done)
+{
+    struct io_uring_cqe *cqe;
+    unsigned seen = 0;
+    unsigned nr = 0;
+    unsigned head;
+
+    io_uring_for_each_cqe(&uring->ring, head, cqe)
+    {
+        nr++;
+        if (cqe->user_data <= WATCH) {
+            seen |= saw(uring, cqe);
+        } else {
+            completed(uring, cqe, done);
+        }
+    }
+    io_uring_cq_advance(&uring->ring, nr);
+    return seen;
+}
+
+static unsigned uring_wait(struct disk_queue *queue, bool may_sleep, struct disk_list *done)
+{
+    struct uring *uring = (struct uring *)queue;
+
+    /* What the calls say is of no use: signals are blocked, and what could not be begun stays in
+     * the ring for the next time. */
+    if (may_sleep && uring->refused.first == NULL) {
+        (void)io_uring_submit_and_wait(&uring->ring, 1);
+    } else {
+        (void)io_uring_submit_and_get_events(&uring->ring);
+    }
+    if (uring->refused.first != NULL) {
+        *done = uring->refused;
+        disk_list_init(&uring->refused);
+    }
+    return reap(uring, done);
+}
+
+/* --- making one --- */
+
+/* The more a kernel knows, the less often it interrupts what we do for what has ended. */
+static int open_ring(struct io_uring *ring, unsigned depth)
+{
+    static const unsigned flags[] = {
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, /* Linux 6.1 */
+        IORING_SETUP_COOP_TASKRUN,                               /* 5.19 */
+        0,
+    };
+    int r = -EINVAL;
+
+    for (size_t i = 0; r == -EINVAL && i < sizeof(flags) / sizeof(flags[0]); i++) {
+        struct io_uring_params params = {
+            .flags = flags[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+            .cq_entries = 2 * depth,
+        };
+
+        r = io_uring_queue_init_params(BATCH, ring, &params);
+        /* Of the age of watches that stay, and what tells. */
+        if (r == 0 && (params.features & IORING_FEAT_RSRC_TAGS) == 0) {
+            io_uring_queue_exit(ring);
+            r = -ENOSYS;
+        }
+    }
+    return r;
+}
+
+static void uring_destroy(struct disk_queue *queue)
+{
+    struct uring *uring = (struct uring *)queue;
+
+    io_uring_queue_exit(&uring->ring);
+    free(uring);
+}
+
+static int set_up(struct uring *uring, int kick_fd, int watch_fd)
+{
+    const int files[NR_FILES] = {
+        [FILE_DISK] = disk_fd(uring->queue.disk),
+        [FILE_KICK] = kick_fd,
+        [FILE_WATCH] = watch_fd,
+    };
+    int r = io_uring_register_files(&uring->ring, files, NR_FILES);
+
+    if (r < 0) {
+        return r;
+    }
+    (void)io_uring_register_ring_fd(&uring->ring); /* without, each call takes a little longer */
+    watch(uring, FILE_KICK, KICK);
+    if (watch_fd >= 0) {
+        watch(uring, FILE_WATCH, WATCH);
+    }
+    return 0;
+}
+
+struct disk_queue *disk_queue_create_uring(struct disk *disk, unsigned depth, int kick_fd,
+                                           int watch_fd)
+{
+    static const struct disk_queue_ops ops = {
+        .start = uring_start,
+        .wait = uring_wait,
+        .destroy = uring_destroy,
+    };
+    struct uring *uring = calloc(1, sizeof(*uring));
+    int r;
+
+    if (uring == NULL) {
+        return NULL;
+    }
+    uring->queue = (struct disk_queue){.ops = &ops, .disk = disk};
+    disk_list_init(&uring->refused);
+    r = open_ring(&uring->ring, depth);
+    if (r == 0) {
+        r = set_up(uring, kick_fd, watch_fd);
+        if (r < 0) {
+            io_uring_queue_exit(&uring->ring);
+        }
+    }
+    if (r < 0) {
+        free(uring);
+        errno = -r;
+        return NULL;
+    }
+    return &uring->queue;
+}
