@@ -242,6 +242,10 @@ thread-tests: thread-programs
 unit: test-programs guests ## run the unit tests and those on this machine's KVM, as built (SAN=... for sanitizers)
 	$(Q)scripts/run-tests --logs $(B)/logs $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%)
 
+.PHONY: box-tests
+box-tests: test-programs guests ## the same on the KVM of ARCH's box, where the machine has none, or of another architecture
+	$(Q)scripts/test-in-box $(ARCH) $(B)
+
 .PHONY: test
 test: ## install what is missing and run all tests: without KVM, on this machine's KVM, with sanitizers, and in the box
 	$(Q)scripts/deps test
