@@ -206,7 +206,7 @@ test-programs: $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%) exampl
 examples: $(EXAMPLES:%=$(B)/tests/%) $(EXAMPLES_CXX:%=$(B)/tests/%) ## the programs of tests/examples
 
 # What only several threads can get wrong: to be built with SAN=thread.
-THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads)
+THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads $(if $(IS_X86_64),queued_interrupts))
 .PHONY: thread-programs
 thread-programs: $(THREAD_TESTS:%=$(B)/tests/%)
 .PHONY: thread-tests
