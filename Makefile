@@ -215,6 +215,9 @@ $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%): %: %.o $(SUPPORT_OBJ
 	$(call say,LD)
 	$(Q)$(CC) -o $@ $^ $(WRAP) $(LDFLAGS_ALL) $(TEST_LIBS)
 
+# It also starts the real one.
+$(B)/tests/unit/test_back_net_user: | net-user
+
 $(EXAMPLES:%=$(B)/tests/%) $(BENCHES:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
 	$(call say,LD)
 	$(Q)$(CC) $(STATIC) -o $@ $^ $(LDFLAGS_ALL)
