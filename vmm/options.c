@@ -54,12 +54,19 @@ void options_print_help(void)
         "mac=...), "
         "an existing\n"
         "                    tap (queues=N, mac=...), or none; repeatable\n"
+        "  --share DIR       a folder of the host, mounted by its tag (tag=NAME; share), to be "
+        "read "
+        "only (ro);\n"
+        "                    takes virtiofsd; repeatable\n"
         "  --vsock PATH      sockets between guest and host, through a Unix socket "
         "(cid=N)\n" OPTIONS_CONSOLE_HELP OPTIONS_BALLOON_HELP
         "  --virtio mmio|pci how the guest finds its virtio devices (mmio)\n"
         "  --debug-exit      a write to port 0xf4, on arm64 to address 0x90f4000, ends the VM with "
         "status\n"
         "                    (value << 1) | 1\n"
+        "  --pmu             performance counters for the guest; arm64 (an x86-64 guest has what "
+        "KVM "
+        "gives it)\n"
         "  --dtb FILE        a device tree in the place of hostvm's; arm64\n"
         "  --dump-acpi DIR   write the ACPI tables that the guest would get, and stop; x86-64\n"
         "  --dump-dtb FILE   write the device tree that the guest would get, and stop; arm64\n"
@@ -138,10 +145,33 @@ static int add_net(struct devices_config *devices, const char *text)
     return option_error(options_net_parse(text, &devices->nets[devices->nr_nets++], why), why);
 }
 
+static int add_share(struct devices_config *devices, const char *text)
+{
+    struct options_share *share = &devices->shares[devices->nr_shares];
+    char why[ERROR_SIZE];
+
+    if (devices->nr_shares == DEVICES_MAX_SHARES) {
+        return usage_error("there are more than %d --share options", DEVICES_MAX_SHARES);
+    }
+    if (options_parse_share(text, share, why, sizeof(why)) != 0) {
+        return usage_error("%s", why);
+    }
+    for (unsigned i = 0; i < devices->nr_shares; i++) {
+        if (strcmp(devices->shares[i].tag, share->tag) == 0) {
+            return usage_error("there is more than one --share with tag '%s'", share->tag);
+        }
+    }
+    devices->nr_shares++;
+    return 0;
+}
+
 static int set_vsock(struct devices_config *devices, const char *text)
 {
     char why[ERROR_SIZE];
 
+    if (devices->vsock.is_given) {
+        return usage_error("there is more than one --vsock");
+    }
     return option_error(options_parse_vsock(text, &devices->vsock, why, sizeof(why)), why);
 }
 
@@ -191,10 +221,12 @@ enum option_id {
     OPTION_DEBUG_EXIT,
     OPTION_DISK,
     OPTION_NET,
+    OPTION_SHARE,
     OPTION_VSOCK,
     OPTION_CONSOLE,
     OPTION_BALLOON,
     OPTION_VIRTIO,
+    OPTION_PMU,
     OPTION_DTB,
     OPTION_DUMP_ACPI,
     OPTION_DUMP_DTB,
@@ -213,10 +245,12 @@ static const struct option long_options[] = {
     {"debug-exit", no_argument, NULL, OPTION_DEBUG_EXIT},
     {"disk", required_argument, NULL, OPTION_DISK},
     {"net", required_argument, NULL, OPTION_NET},
+    {"share", required_argument, NULL, OPTION_SHARE},
     {"vsock", required_argument, NULL, OPTION_VSOCK},
     {"console", required_argument, NULL, OPTION_CONSOLE},
     {"balloon", required_argument, NULL, OPTION_BALLOON},
     {"virtio", required_argument, NULL, OPTION_VIRTIO},
+    {"pmu", no_argument, NULL, OPTION_PMU},
     {"dtb", required_argument, NULL, OPTION_DTB},
     {"dump-acpi", required_argument, NULL, OPTION_DUMP_ACPI},
     {"dump-dtb", required_argument, NULL, OPTION_DUMP_DTB},
@@ -249,6 +283,8 @@ static int apply(struct options *options, int id)
         return add_disk(&options->devices, optarg);
     case OPTION_NET:
         return add_net(&options->devices, optarg);
+    case OPTION_SHARE:
+        return add_share(&options->devices, optarg);
     case OPTION_VSOCK:
         return set_vsock(&options->devices, optarg);
     case OPTION_CONSOLE:
@@ -257,6 +293,9 @@ static int apply(struct options *options, int id)
         return set_balloon(&options->devices, optarg);
     case OPTION_VIRTIO:
         return parse_virtio(optarg, &options->devices.transport);
+    case OPTION_PMU:
+        options->has_pmu = true;
+        return 0;
     case OPTION_DTB:
         options->dtb = optarg;
         return 0;

@@ -13,6 +13,7 @@
 #include "virtio/balloon.h"
 #include "virtio/blk.h"
 #include "virtio/console.h"
+#include "virtio/fs.h"
 #include "virtio/net.h"
 #include "virtio/rng.h"
 #include "virtio/vsock.h"
@@ -30,6 +31,8 @@ struct devices {
     unsigned nr_disks;
     struct nic nics[DEVICES_MAX_NETS];
     unsigned nr_nics;
+    struct fs *shares[DEVICES_MAX_SHARES];
+    unsigned nr_shares;
     struct vsock *vsock;
     struct virtio_console *console;
     struct balloon *balloon;
@@ -40,8 +43,8 @@ struct devices {
 
 unsigned devices_count(const struct devices_config *config)
 {
-    unsigned nr = config->nr_disks + config->vsock.is_given + config->has_console +
-                  config->balloon.is_there + config->has_rng;
+    unsigned nr = config->nr_disks + config->nr_shares + config->vsock.is_given +
+                  config->has_console + config->balloon.is_there + config->has_rng;
 
     for (unsigned i = 0; i < config->nr_nets; i++) {
         nr += config->nets[i].kind != NET_NONE;
@@ -126,6 +129,19 @@ static void destroy_nic(struct nic *nic)
 
 /* --- the others --- */
 
+static int create_share(struct devices *devices, vm_t *vm, const struct options_share *options)
+{
+    const struct fs_config config = {
+        .dir = options->dir, .tag = options->tag, .is_readonly = options->is_readonly};
+    struct fs *fs = fs_create(vm, &config);
+
+    if (fs == NULL) {
+        return -EIO;
+    }
+    devices->shares[devices->nr_shares++] = fs;
+    return enlist(devices, fs_device(fs));
+}
+
 static int create_vsock(struct devices *devices, vm_t *vm, const struct options_vsock *options)
 {
     const struct vsock_config config = {.path = options->path, .guest_cid = options->cid};
@@ -169,6 +185,9 @@ static int create_all(struct devices *devices, vm_t *vm, const struct devices_co
     }
     for (unsigned i = 0; r == 0 && i < config->nr_nets; i++) {
         r = config->nets[i].kind == NET_NONE ? 0 : create_net(devices, vm, &config->nets[i]);
+    }
+    for (unsigned i = 0; r == 0 && i < config->nr_shares; i++) {
+        r = create_share(devices, vm, &config->shares[i]);
     }
     if (r == 0 && config->vsock.is_given) {
         r = create_vsock(devices, vm, &config->vsock);
@@ -228,6 +247,9 @@ void devices_destroy(struct devices *devices)
     }
     for (unsigned i = 0; i < devices->nr_nics; i++) {
         destroy_nic(&devices->nics[i]);
+    }
+    for (unsigned i = 0; i < devices->nr_shares; i++) {
+        fs_destroy(devices->shares[i]);
     }
     vsock_destroy(devices->vsock);
     virtio_console_destroy(devices->console);

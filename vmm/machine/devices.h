@@ -12,9 +12,10 @@
 #include "options_console.h"
 #include "options_disk.h"
 #include "options_net.h"
+#include "options_share.h"
 #include "options_vsock.h"
 
-enum { DEVICES_MAX = 15, DEVICES_MAX_DISKS = 10, DEVICES_MAX_NETS = 4 };
+enum { DEVICES_MAX = 15, DEVICES_MAX_DISKS = 10, DEVICES_MAX_NETS = 4, DEVICES_MAX_SHARES = 4 };
 
 /* How the guest finds them. */
 enum devices_transport {
@@ -29,6 +30,8 @@ struct devices_config {
     unsigned nr_disks;
     struct net_options nets[DEVICES_MAX_NETS];
     unsigned nr_nets;
+    struct options_share shares[DEVICES_MAX_SHARES];
+    unsigned nr_shares;
     struct options_vsock vsock;
     bool has_console; /* the terminal is its, not the serial port's */
     struct options_balloon balloon;

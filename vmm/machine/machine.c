@@ -24,6 +24,7 @@ int machine_open(struct machine *machine, const struct machine_config *config, s
 
     *machine = (struct machine){.nr_cpus = config->nr_cpus,
                                 .ram_size = config->ram_size,
+                                .has_pmu = config->has_pmu,
                                 .dtb = config->dtb,
                                 .devices_config = config->devices,
                                 .console = config->console,

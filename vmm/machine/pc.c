@@ -149,11 +149,14 @@ enum image_machine machine_image_kind(void)
     return IMAGE_FOR_X86;
 }
 
-const char *machine_refuses(bool wants_acpi, bool wants_dtb)
+#define NO_DTB "a PC has no device tree: --dtb and --dump-dtb are for arm64 machines"
+
+const char *machine_refuses(struct machine_wishes wishes)
 {
-    (void)wants_acpi;
-    return wants_dtb ? "a PC has no device tree: --dtb and --dump-dtb are for arm64 machines"
-                     : NULL;
+    if (wishes.pmu) {
+        return "a PC has the performance counters that KVM gives it: --pmu is for arm64 machines";
+    }
+    return wishes.dtb ? NO_DTB : NULL;
 }
 
 int machine_create(struct machine *pc, const struct machine_config *config)
@@ -349,5 +352,5 @@ int machine_dump_dtb(struct machine *pc, const struct machine_guest *guest, cons
     (void)pc;
     (void)guest;
     (void)name;
-    return load_fail(err, -ENOTSUP, "%s", machine_refuses(false, true));
+    return load_fail(err, -ENOTSUP, NO_DTB);
 }

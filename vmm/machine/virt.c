@@ -219,10 +219,11 @@ enum image_machine machine_image_kind(void)
     return IMAGE_FOR_ARM64;
 }
 
-const char *machine_refuses(bool wants_acpi, bool wants_dtb)
+#define NO_ACPI "an arm64 machine has no ACPI tables: see --dump-dtb"
+
+const char *machine_refuses(struct machine_wishes wishes)
 {
-    (void)wants_dtb;
-    return wants_acpi ? "an arm64 machine has no ACPI tables: see --dump-dtb" : NULL;
+    return wishes.acpi ? NO_ACPI : NULL;
 }
 
 int machine_create(struct machine *virt, const struct machine_config *config)
@@ -288,8 +289,12 @@ static int add_virtio(struct machine *virt)
 
 int machine_complete(struct machine *virt)
 {
-    int r = vm_create_default_irq_controller(&virt->vm) == 0 ? add_virtio(virt) : -EIO;
+    int r = -EIO;
 
+    if (vm_create_default_irq_controller(&virt->vm) == 0 &&
+        (!virt->has_pmu || hostvm_vm_enable_pmu(&virt->vm) == 0)) {
+        r = add_virtio(virt);
+    }
     if (r == 0 && machine_add_other_cpus(virt) != 0) {
         r = -EIO;
     }
@@ -337,6 +342,7 @@ static int describe(struct machine *virt, const struct machine_guest *guest, con
         .ram_size = virt->ram_size,
         .nr_cpus = virt->nr_cpus,
         .gic = hostvm_vm_gic_version(&virt->vm) == 3 ? DEVTREE_GICV3 : DEVTREE_GICV2,
+        .has_pmu = virt->has_pmu,
         .devices = devices,
         .nr_devices = sizeof(devices) / sizeof(devices[0]),
         .virtio = places,
@@ -390,7 +396,7 @@ int machine_dump_acpi(const struct machine_config *config, const char *directory
 {
     (void)config;
     (void)directory;
-    return load_fail(err, -ENOTSUP, "%s", machine_refuses(true, false));
+    return load_fail(err, -ENOTSUP, NO_ACPI);
 }
 
 /* Whoever starts a guest with the file would repeat its seeds: they stay out. */
