@@ -30,8 +30,8 @@ void fake_kvm_begin(void);
 void fake_kvm_begin_with(const struct fake_kvm_faults *faults);
 void fake_kvm_end(void);
 
-/* Has a function asked before the fake one answers: for what else a test's KVM shall have. After
- * begin, until end. */
+/* Has a function asked before the fake one answers, until the end: for what else a test's KVM shall
+ * have. */
 void fake_kvm_extend(inject_ioctl_fn fn);
 
 /* The slots that there are, in ascending order of their address; returns how many. */
