@@ -75,8 +75,8 @@ BENCHES := $(patsubst tests/%.c,%,$(wildcard tests/bench/*.c))
 SUPPORT_SRC := $(wildcard tests/support/*.c tests/support/$(ARCH)/*.c)
 
 # About what one architecture alone has, or with guests in its instructions; the rest is for all.
-GUEST_TESTS_x86_64 := $(addprefix guest/test_,chipset failures instructions misuse page_tables pic ports queued_interrupts \
-    registers start_order vmcall vmcall_routes)
+GUEST_TESTS_x86_64 := $(addprefix guest/test_,instructions page_tables pc pic ports queued_interrupts registers start_order \
+    vmcall vmcall_routes)
 GUEST_TESTS_arm64 := $(addprefix guest/test_arm64_,calls gic vcpu)
 GUEST_TESTS := $(filter-out $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_TESTS_$(arch))),$(GUEST_TESTS))
 
@@ -222,7 +222,7 @@ test-programs: $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%) exampl
 examples: $(EXAMPLES:%=$(B)/tests/%) $(EXAMPLES_CXX:%=$(B)/tests/%) ## the programs of tests/examples
 
 # What only several threads can get wrong: to be built with SAN=thread.
-THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads) unit/test_back_worker
+THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads) unit/test_back_worker unit/test_virtio_blk
 .PHONY: thread-programs
 thread-programs: $(THREAD_TESTS:%=$(B)/tests/%)
 .PHONY: thread-tests
