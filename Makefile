@@ -75,7 +75,7 @@ BENCHES := $(patsubst tests/%.c,%,$(wildcard tests/bench/*.c))
 SUPPORT_SRC := $(wildcard tests/support/*.c tests/support/$(ARCH)/*.c)
 
 # About what one architecture alone has, or with guests in its instructions; the rest is for all.
-GUEST_TESTS_x86_64 := $(addprefix guest/test_,instructions page_tables pc pic ports queued_interrupts registers start_order \
+GUEST_TESTS_x86_64 := $(addprefix guest/test_,instructions page_tables pc pci_function pic ports queued_interrupts registers start_order \
     vmcall vmcall_routes)
 GUEST_TESTS_arm64 := $(addprefix guest/test_arm64_,calls gic vcpu)
 GUEST_TESTS := $(filter-out $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_TESTS_$(arch))),$(GUEST_TESTS))
