@@ -1,6 +1,9 @@
 /* Split rings (virtio 1.2, 2.7). */
 #include "virtio/ring.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 enum { DESCRIPTORS_ALIGN = 16, AVAILABLE_ALIGN = 2, USED_ALIGN = 4 };
 
 int split_start(struct hostvm_virtqueue *queue)
@@ -25,6 +28,13 @@ int split_start(struct hostvm_virtqueue *queue)
     ring->used_event = &ring->available->ring[size];
     ring->available_event = (uint16_t *)(void *)&ring->used->ring[size];
     return 0;
+}
+
+void split_stop(struct hostvm_virtqueue *queue)
+{
+    free(queue->split.returned);
+    queue->split.returned = NULL;
+    queue->split.nr_returned = 0;
 }
 
 /* --- taking --- */
@@ -87,11 +97,26 @@ static int look(struct hostvm_virtqueue *queue)
     return seen != ring->next_available;
 }
 
+static int take(struct hostvm_virtqueue *queue, uint16_t head, hostvm_virtio_buffer_t *buffer)
+{
+    buffer_begin(buffer);
+    if (collect(queue, queue->split.descriptors, queue->size, head, queue->has_indirect, buffer) <
+        0) {
+        return -1;
+    }
+    buffer->id = head;
+    buffer->nr_descriptors = 1;
+    return 1;
+}
+
 int split_pop(struct hostvm_virtqueue *queue, hostvm_virtio_buffer_t *buffer)
 {
     struct split_ring *ring = &queue->split;
     uint16_t head;
 
+    if (ring->nr_returned > 0) {
+        return take(queue, ring->returned[--ring->nr_returned], buffer);
+    }
     if (ring->next_available == ring->seen_available) {
         int r = look(queue);
 
@@ -100,12 +125,9 @@ int split_pop(struct hostvm_virtqueue *queue, hostvm_virtio_buffer_t *buffer)
         }
     }
     head = LOAD(ring->available->ring[ring->next_available & (queue->size - 1)]);
-    buffer_begin(buffer);
-    if (collect(queue, ring->descriptors, queue->size, head, queue->has_indirect, buffer) < 0) {
+    if (take(queue, head, buffer) < 0) {
         return -1;
     }
-    buffer->id = head;
-    buffer->nr_descriptors = 1;
     ring->next_available++;
     return 1;
 }
@@ -161,5 +183,87 @@ bool split_rearm(struct hostvm_virtqueue *queue)
         STORE(ring->used->flags, (uint16_t)0);
     }
     atomic_thread_fence(memory_order_seq_cst); /* asked first, then looked, as the driver does */
-    return LOAD(ring->available->index) != ring->next_available;
+    return ring->nr_returned > 0 || LOAD(ring->available->index) != ring->next_available;
+}
+
+/* --- coming back --- */
+
+/*
+ * What both rings say, from a moment on at which nothing was under way: the heads that were made
+ * available since, and of them those that were not used. False: that was no such moment, for one
+ * was used that was not made available.
+ */
+static bool match(const struct hostvm_virtqueue *queue, uint16_t since, uint16_t available,
+                  uint16_t used, uint8_t *counts)
+{
+    const struct split_ring *ring = &queue->split;
+    uint16_t mask = (uint16_t)(queue->size - 1);
+    bool is_match = true;
+
+    memset(counts, 0, queue->size);
+    for (uint16_t i = since; i != available; i++) {
+        uint16_t head = LOAD(ring->available->ring[i & mask]);
+
+        /* How often is of no interest beyond what a byte holds: a head is there once at a time. */
+        if (head < queue->size && counts[head] < UINT8_MAX) {
+            counts[head]++;
+        }
+    }
+    for (uint16_t i = since; i != used; i++) {
+        uint32_t head = LOAD(ring->used->ring[i & mask].id);
+
+        is_match = is_match && head < queue->size && counts[head] > 0;
+        if (is_match) {
+            counts[head]--;
+        }
+    }
+    return is_match;
+}
+
+/* In the order in which they were made available, the first one last. */
+static void collect_returned(struct hostvm_virtqueue *queue, uint16_t since, uint16_t available,
+                             uint8_t *counts)
+{
+    struct split_ring *ring = &queue->split;
+
+    ring->nr_returned = 0;
+    for (uint16_t i = available; i != since;) {
+        uint16_t head = LOAD(ring->available->ring[--i & (queue->size - 1)]);
+
+        if (head < queue->size && counts[head] > 0) {
+            counts[head] = 0;
+            ring->returned[ring->nr_returned++] = head;
+        }
+    }
+}
+
+int split_take_back(struct hostvm_virtqueue *queue)
+{
+    struct split_ring *ring = &queue->split;
+    uint16_t available = LOAD_ACQUIRE(ring->available->index);
+    uint16_t used = LOAD_ACQUIRE(ring->used->index);
+    uint16_t since = (uint16_t)(available - queue->size); /* as far back as the rings reach */
+    uint8_t *counts;
+
+    if ((uint16_t)(available - used) > queue->size) {
+        return queue_break(queue, "more buffers are available than it holds");
+    }
+    split_stop(queue);
+    ring->returned = calloc(queue->size, sizeof(*ring->returned));
+    counts = calloc(queue->size, sizeof(*counts));
+    if (ring->returned == NULL || counts == NULL) {
+        free(counts);
+        return queue_break(queue, "there is no memory to take it back");
+    }
+    if (available < queue->size && used <= available) {
+        since = 0; /* the first round: all that ever was */
+    }
+    while (!match(queue, since, available, used, counts) && since != used) {
+        since++;
+    }
+    collect_returned(queue, since, available, counts);
+    free(counts);
+    ring->next_available = ring->seen_available = available;
+    ring->next_used = ring->published = used;
+    return 0;
 }

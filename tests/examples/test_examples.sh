@@ -4,7 +4,7 @@
 # EXAMPLES=DIR runs those of that build instead of the plain one's. One line per check; exit 1 on a failure.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-dir=${EXAMPLES:-build/$(uname -m)-plain/tests/examples}
+dir=${EXAMPLES:-build/$(uname -m | sed s/aarch64/arm64/)-plain/tests/examples}
 work=$(mktemp -d "${TMPDIR:-/tmp}/test_examples.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 failures=0

@@ -178,6 +178,22 @@ static void test_gicv2_names_the_processors_of_private_interrupts(void **state)
                  0xff04);
 }
 
+static void test_performance_counters_are_there_when_asked_for(void **state)
+{
+    struct devtree_config with = config;
+
+    (void)state;
+    (void)build(&config, &chosen);
+    assert_int_equal(fdt_path_offset(tree, "/pmu"), -FDT_ERR_NOTFOUND);
+    with.has_pmu = true;
+    (void)build(&with, &chosen);
+    ASSERT_TEXT("/pmu", "compatible", "arm,armv8-pmuv3");
+    ASSERT_CELLS("/pmu", "interrupts", 1, 7, 4);
+    with.gic = DEVTREE_GICV2;
+    (void)build(&with, &chosen);
+    ASSERT_CELLS("/pmu", "interrupts", 1, 7, 0x704);
+}
+
 static void test_devices_are_those_of_the_list(void **state)
 {
     uint32_t clocks[2];
@@ -532,6 +548,7 @@ int main(void)
         cmocka_unit_test(test_affinity_is_sixteen_to_a_cluster),
         cmocka_unit_test(test_gicv3_has_a_redistributor_per_processor),
         cmocka_unit_test(test_gicv2_names_the_processors_of_private_interrupts),
+        cmocka_unit_test(test_performance_counters_are_there_when_asked_for),
         cmocka_unit_test(test_devices_are_those_of_the_list),
         cmocka_unit_test(test_chosen_has_what_the_guest_is_started_with),
         cmocka_unit_test(test_what_is_not_there_is_not_mentioned),
