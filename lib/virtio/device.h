@@ -48,6 +48,8 @@ struct split_ring {
     uint16_t seen_available;                /* the driver's index when it was last looked at */
     uint16_t next_used;                     /* where the device puts the next */
     uint16_t published;                     /* the driver sees those before */
+    uint16_t *returned;                     /* heads that a server has left unused, or NULL */
+    uint16_t nr_returned;                   /* those still to be taken, the next one last */
 };
 
 struct packed_ring {
@@ -124,6 +126,11 @@ void virtio_kick(struct hostvm_virtqueue *queue); /* a notification that was no 
 /* --- for public functions --- */
 
 int virtio_status_of(vm_t *vm, int r); /* says the reason of a failure: 0 or -1 */
+
+/* --- mmio.c: accesses of 1 to 8 bytes; VM lock held, and the device is attached so --- */
+
+uint64_t virtio_mmio_read(struct hostvm_virtio *device, unsigned offset, size_t size);
+void virtio_mmio_write(struct hostvm_virtio *device, unsigned offset, size_t size, uint64_t value);
 
 /* --- queue.c --- */
 

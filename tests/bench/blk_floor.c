@@ -169,6 +169,7 @@ static uint64_t hand_over(struct floor *floor)
     (void)pthread_join(thread, NULL);
     (void)close(floor->kick_fd);
     (void)close(floor->end_fd);
+    floor->kick_fd = -1;
     return floor->runtime / floor->series->n;
 }
 
