@@ -2,7 +2,8 @@
  * A fault callback changes another register than the one that is loaded: both changes hold.
  *
  * Host: the first reservation at GUEST_DEVICE_BASE (lib/contract.h); the callback of a load gives
- * GUEST_HOLE_VALUE and sets rbx to GUEST_CHANGED_RBX; that of a store sets rbx as well.
+ * GUEST_HOLE_VALUE and sets a register (x86: rbx, Arm: x1) to GUEST_CHANGED_VALUE; that of a store
+ * sets it as well, and wants the value given before.
  */
 #include "lib/contract.h"
 #include "lib/machine.h"
@@ -11,21 +12,13 @@
 
 void guest_main(void)
 {
-    uint64_t rax = 0;
-    uint64_t rbx = 0;
+    uint64_t other = 0;
+    uint64_t value = mmio_read32_beside(GUEST_DEVICE_BASE, &other);
 
-    __asm__ volatile("movl (%2), %%eax"
-                     : "+a"(rax), "+b"(rbx)
-                     : "D"((uint64_t)GUEST_DEVICE_BASE)
-                     : "memory");
-    check("loaded register", rax, GUEST_HOLE_VALUE);
-    check("register that the callback of a load set", rbx, GUEST_CHANGED_RBX);
-    rbx = 0;
-    __asm__ volatile("movl %%eax, (%2)"
-                     : "+a"(rax), "+b"(rbx)
-                     : "D"((uint64_t)GUEST_DEVICE_BASE)
-                     : "memory");
-    check("stored register", rax, GUEST_HOLE_VALUE);
-    check("register that the callback of a store set", rbx, GUEST_CHANGED_RBX);
+    check("loaded register", value, GUEST_HOLE_VALUE);
+    check("register that the callback of a load set", other, GUEST_CHANGED_VALUE);
+    other = 0;
+    mmio_write32_beside(GUEST_DEVICE_BASE, (uint32_t)value, &other);
+    check("register that the callback of a store set", other, GUEST_CHANGED_VALUE);
     report_end();
 }

@@ -2,9 +2,8 @@
 #
 # Given before: ARCH; GUEST_BUILD, a directory; GUEST_CC and GUEST_OBJCOPY, tools for ARCH; WARNINGS, WERROR, Q, say.
 
-# Made of instructions or devices that one architecture alone has.
-# On Arm a fetch from a hole is the guest's own exception, and an access across pages comes as one.
-GUEST_NAMES_x86_64 := fault_registers irq jump_hole mmio mmio_forms mmio_string ports triple unemulatable vmcall wake
+# About instructions or devices that one architecture alone has, or what its KVM alone does.
+GUEST_NAMES_x86_64 := mmio_crossing mmio_forms mmio_string ports vmcall
 GUEST_NAMES_OTHERS := $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_NAMES_$(arch)))
 GUEST_NAMES := $(filter-out $(GUEST_NAMES_OTHERS),$(patsubst guests/%.c,%,$(wildcard guests/*.c)))
 

@@ -1,7 +1,8 @@
 /*
  * Jumps to an address without memory.
  *
- * Host: nothing at GUEST_NOWHERE (lib/contract.h); vm_run returns -1 without asking a callback.
+ * Host: nothing at GUEST_NOWHERE (lib/contract.h); nobody is asked.
+ * x86: vm_run returns -1. Arm: the guest has an exception, and ends with GUEST_EXIT_EXCEPTION.
  */
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /*
- * Ends in a triple fault: an invalid instruction with an empty interrupt table.
+ * Crashes. x86: a triple fault, by an invalid instruction with an empty interrupt table.
  *
  * Host: vm_run returns -1, the vcpu is offline.
  */

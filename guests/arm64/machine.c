@@ -68,9 +68,25 @@ void machine_spin(void)
     }
 }
 
+void machine_tell(unsigned port, unsigned value)
+{
+    mmio_write8(GUEST_PORTS_BASE + port, (uint8_t)value);
+}
+
+unsigned machine_ask(unsigned port)
+{
+    return mmio_read8(GUEST_PORTS_BASE + port);
+}
+
+/* The processor does not describe it (Arm ARM, D17.2.37, ISV): a pair of registers. */
+void machine_store_oddly(uint64_t address)
+{
+    __asm__ volatile("stp xzr, xzr, [%0]" : : "r"(address) : "memory");
+}
+
 void machine_sync(unsigned step)
 {
-    mmio_write8(GUEST_PORTS_BASE + GUEST_SYNC_PORT, (uint8_t)step);
+    machine_tell(GUEST_SYNC_PORT, step);
 }
 
 void machine_exit(unsigned value)
@@ -101,6 +117,6 @@ void machine_reset(void)
 /* Nothing crashes the processor itself: an access that nobody can do, where nothing is. */
 void machine_crash(void)
 {
-    __asm__ volatile("stp xzr, xzr, [%0]" : : "r"((uint64_t)GUEST_NOWHERE) : "memory");
+    machine_store_oddly(GUEST_NOWHERE);
     machine_exit(GUEST_EXIT_SURVIVED);
 }

@@ -63,4 +63,23 @@ static inline void mmio_write64(uint64_t address, uint64_t value)
     __asm__ volatile("str %x0, [%1]" : : "r"(value), "r"(address) : "memory");
 }
 
+/* Accesses of 4 bytes; *other lies in x1 meanwhile. */
+static inline uint64_t mmio_read32_beside(uint64_t address, uint64_t *other)
+{
+    register uint64_t x1 __asm__("x1") = *other;
+    uint64_t value;
+
+    __asm__ volatile("ldr %w0, [%2]" : "=&r"(value), "+r"(x1) : "r"(address) : "memory");
+    *other = x1;
+    return value;
+}
+
+static inline void mmio_write32_beside(uint64_t address, uint32_t value, uint64_t *other)
+{
+    register uint64_t x1 __asm__("x1") = *other;
+
+    __asm__ volatile("str %w1, [%2]" : "+r"(x1) : "r"(value), "r"(address) : "memory");
+    *other = x1;
+}
+
 #endif

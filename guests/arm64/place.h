@@ -7,4 +7,7 @@
 /* What has a port's number elsewhere is a byte behind this address. */
 #define GUEST_PORTS_BASE 0x30000000
 
+/* The first interrupt that a device can raise. */
+#define GUEST_IRQ_FIRST 32
+
 #endif

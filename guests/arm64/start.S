@@ -53,13 +53,42 @@ vectors:
     .set i, 0
     .rept 16
     .balign 128
+    .if i == 5
+    b take_irq
+    .else
     mov x0, #i
     mrs x1, esr_el1
     mrs x2, elr_el1
     mrs x3, far_el1
     b handle_exception
+    .endif
     .set i, i + 1
     .endr
+
+/* An interrupt, at EL1: what a C function may change is kept (AAPCS64, 6.1.1). */
+take_irq:
+    stp x0, x1, [sp, #-160]!
+    stp x2, x3, [sp, #16]
+    stp x4, x5, [sp, #32]
+    stp x6, x7, [sp, #48]
+    stp x8, x9, [sp, #64]
+    stp x10, x11, [sp, #80]
+    stp x12, x13, [sp, #96]
+    stp x14, x15, [sp, #112]
+    stp x16, x17, [sp, #128]
+    stp x18, x30, [sp, #144]
+    bl handle_irq
+    ldp x18, x30, [sp, #144]
+    ldp x16, x17, [sp, #128]
+    ldp x14, x15, [sp, #112]
+    ldp x12, x13, [sp, #96]
+    ldp x10, x11, [sp, #80]
+    ldp x8, x9, [sp, #64]
+    ldp x6, x7, [sp, #48]
+    ldp x4, x5, [sp, #32]
+    ldp x2, x3, [sp, #16]
+    ldp x0, x1, [sp], #160
+    eret
 
 /* Guest-physical memory as it is: the first 512 GiB, where the second GiB is RAM. */
     .section .data.tables, "aw"

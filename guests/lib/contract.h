@@ -28,8 +28,8 @@
 
 /* Out of 8 bits: the end, with 0 (every check passed), a check's number, or one of these. */
 #define GUEST_EXIT_PORT      0xf4
-#define GUEST_EXIT_EXCEPTION 126    /* an exception that the guest did not expect */
-#define GUEST_EXIT_SURVIVED  125    /* a guest that should have ended went on */
+#define GUEST_EXIT_EXCEPTION 126 /* an exception that the guest did not expect */
+#define GUEST_EXIT_SURVIVED  125 /* a guest that should have ended went on */
 
 /* Out of 8 bits: the guest has come to this step, it is the host's turn. */
 #define GUEST_SYNC_PORT 0x650
@@ -44,9 +44,9 @@
 #define GUEST_READONLY_SALT 0x100
 
 /* No reservation: the unhandled-fault callback answers every read with GUEST_HOLE_VALUE. */
-#define GUEST_HOLE_BASE    0x28000000    /* FAULT_HANDLED */
-#define GUEST_HOLE_IGNORED 0x28001000    /* the page from here on: FAULT_IGNORE */
-#define GUEST_HOLE_HIGH    0xab12345678    /* 40 bits; FAULT_HANDLED */
+#define GUEST_HOLE_BASE    0x28000000   /* FAULT_HANDLED */
+#define GUEST_HOLE_IGNORED 0x28001000   /* the page from here on: FAULT_IGNORE */
+#define GUEST_HOLE_HIGH    0xab12345678 /* 40 bits; FAULT_HANDLED */
 #define GUEST_HOLE_VALUE   0x5eedf00d
 
 /* Two pages that have no memory until they are touched; each has this in its first 8 bytes then. */
@@ -62,37 +62,40 @@
 #define GUEST_NOWHERE 0x2f000000
 
 /* x86: ports with one handler each; a range is [BASE..BASE + SIZE). */
-#define GUEST_PORT_FILE_BASE  0x600    /* bytes that keep what is written, 0 at first */
+#define GUEST_PORT_FILE_BASE  0x600 /* bytes that keep what is written, 0 at first */
 #define GUEST_PORT_FILE_SIZE  8
-#define GUEST_PORT_FIFO       0x610    /* gives back the bytes written to it, in their order */
-#define GUEST_PORT_WIDE       0x618    /* answers IN of any size with GUEST_PORT_WIDE_VALUE */
+#define GUEST_PORT_FIFO       0x610 /* gives back the bytes written to it, in their order */
+#define GUEST_PORT_WIDE       0x618 /* answers IN of any size with GUEST_PORT_WIDE_VALUE */
 #define GUEST_PORT_WIDE_VALUE 0x89abcdef
-#define GUEST_PORT_NOBODY     0x620    /* no handler at [0x620..0x624) */
+#define GUEST_PORT_NOBODY     0x620 /* no handler at [0x620..0x624) */
 
-/* x86: out of 8 bits, an interrupt line; and what the host does with it in the handler. */
-#define GUEST_IRQ_INJECT 0x630    /* vm_inject_irq */
-#define GUEST_IRQ_RAISE  0x631    /* vm_set_irq_level 1 */
-#define GUEST_IRQ_LOWER  0x632    /* vm_set_irq_level 0 */
+/* Out of 8 bits: an interrupt, as its distance from GUEST_IRQ_FIRST; and what the host does with it
+ * in the handler. */
+#define GUEST_IRQ_INJECT 0x630 /* vm_inject_irq */
+#define GUEST_IRQ_RAISE  0x631 /* vm_set_irq_level 1 */
+#define GUEST_IRQ_LOWER  0x632 /* vm_set_irq_level 0 */
 
-/* x86: in of 8 bits from this port + line: how often its acknowledge function was called. */
+/* In of 8 bits from this port + that distance: how often its acknowledge function was called. */
 #define GUEST_IRQ_ACKS_BASE 0x640
 #define GUEST_IRQ_ACKS_SIZE 16
 
-/* x86: the lines of the irq and wake guests. */
-#define GUEST_IRQ_EDGE        4
-#define GUEST_IRQ_ACKED_LEVEL 5     /* its acknowledge function lowers it, the second time */
-#define GUEST_IRQ_SLAVE       10
-#define GUEST_IRQ_LEVEL       11    /* has no acknowledge function */
+/* Interrupts of the irq and wake guests; place.h has the first. All but the last two have an
+ * acknowledge function that counts. */
+#define GUEST_IRQ_INJECTED    (GUEST_IRQ_FIRST + 4)
+#define GUEST_IRQ_ACKED_LEVEL (GUEST_IRQ_FIRST + 5)  /* ... and lowers it, the second time */
+#define GUEST_IRQ_OTHER       (GUEST_IRQ_FIRST + 10) /* x86: of the second chip */
+#define GUEST_IRQ_BETWEEN     (GUEST_IRQ_FIRST + 2)  /* x86: between the two chips */
+#define GUEST_IRQ_LEVEL       (GUEST_IRQ_FIRST + 11) /* acknowledged to nobody */
 
 /* x86: hypercalls, by the low 32 bits of rax. */
-#define GUEST_VMCALL_TOKEN   0x4711    /* adds GUEST_VMCALL_ADDEND to rbx */
+#define GUEST_VMCALL_TOKEN   0x4711 /* adds GUEST_VMCALL_ADDEND to rbx */
 #define GUEST_VMCALL_ADDEND  0x1000
-#define GUEST_VMCALL_UNKNOWN 0x4712    /* nobody registered it */
+#define GUEST_VMCALL_UNKNOWN 0x4712 /* nobody registered it */
 
 /* x86: 4 bytes, the port that takes hypercalls as an OUT of eax; 0: the vmcall instruction does. */
 #define GUEST_VMCALL_PORT_AT GUEST_SHARED_BASE
 
-/* x86: what the fault callback of fault_registers puts into rbx. */
-#define GUEST_CHANGED_RBX 0xc4a96ed
+/* What the fault callback of fault_registers puts into rbx, or x1. */
+#define GUEST_CHANGED_VALUE 0xc4a96ed
 
 #endif

@@ -17,6 +17,13 @@ void machine_print_cpu(void);
 /* Has 2 MiB around gpa, which is 4 GiB or more, mapped as they are; once per guest. */
 void machine_map(uint64_t gpa);
 
+/* A byte to and from the host, by the number of a port of lib/contract.h. */
+void machine_tell(unsigned port, unsigned value);
+unsigned machine_ask(unsigned port);
+
+/* Stores to an address without memory by an instruction that KVM cannot do for the guest. */
+void machine_store_oddly(uint64_t address);
+
 /* Tells the host that this step is reached: a write to GUEST_SYNC_PORT. */
 void machine_sync(unsigned step);
 

@@ -83,9 +83,25 @@ void machine_spin(void)
     }
 }
 
+void machine_tell(unsigned port, unsigned value)
+{
+    out8((uint16_t)port, (uint8_t)value);
+}
+
+unsigned machine_ask(unsigned port)
+{
+    return in8((uint16_t)port);
+}
+
+/* KVM's emulator does not know it. */
+void machine_store_oddly(uint64_t address)
+{
+    __asm__ volatile("fnstenv (%0)" : : "a"(address) : "memory");
+}
+
 void machine_sync(unsigned step)
 {
-    out8(GUEST_SYNC_PORT, (uint8_t)step);
+    machine_tell(GUEST_SYNC_PORT, step);
 }
 
 void machine_exit(unsigned value)

@@ -63,4 +63,18 @@ static inline void mmio_write64(uint64_t address, uint64_t value)
     __asm__ volatile("movq %0, (%1)" : : "r"(value), "r"(address) : "memory");
 }
 
+/* Accesses of 4 bytes; *other lies in rbx meanwhile. */
+static inline uint64_t mmio_read32_beside(uint64_t address, uint64_t *other)
+{
+    uint64_t value = 0;
+
+    __asm__ volatile("movl (%2), %k0" : "+a"(value), "+b"(*other) : "r"(address) : "memory");
+    return value;
+}
+
+static inline void mmio_write32_beside(uint64_t address, uint32_t value, uint64_t *other)
+{
+    __asm__ volatile("movl %1, (%2)" : "+b"(*other) : "r"(value), "r"(address) : "memory");
+}
+
 #endif

@@ -4,4 +4,7 @@
 
 #define GUEST_RAM_BASE 0x0
 
+/* The first interrupt that a device can raise. */
+#define GUEST_IRQ_FIRST 0
+
 #endif

@@ -218,17 +218,23 @@ static inline int public_status(const vm_t *vm, int r)
     return 0;
 }
 
-/* What a callback set, as the guest reads it: the low bytes, or its lane of the word of 32 bits
- * that the access lies in. */
+/* Where in a callback's data the bytes of a read lie: lowest, or where they lie in the word of 32
+ * bits that the access is in. */
+static inline unsigned fault_lane_shift(const struct fault *fault)
+{
+    return ARCH_READS_LANES && fault->size < sizeof(fault->data) ? (fault->addr & 3) * 8 : 0;
+}
+
+/* What a callback set, as the guest reads it. */
 static inline uint64_t fault_read_value(const struct fault *fault)
 {
-    return fault->data >> (ARCH_READS_LANES ? (fault->addr & 3) * 8 : 0);
+    return fault->data >> fault_lane_shift(fault);
 }
 
 /* The other way round. */
 static inline uint64_t fault_data_of(const struct fault *fault, uint64_t value)
 {
-    return value << (ARCH_READS_LANES ? (fault->addr & 3) * 8 : 0);
+    return value << fault_lane_shift(fault);
 }
 
 /* --- supplied by lib/vm; VM lock held --- */

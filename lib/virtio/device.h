@@ -127,6 +127,11 @@ void virtio_kick(struct hostvm_virtqueue *queue); /* a notification that was no 
 
 int virtio_status_of(vm_t *vm, int r); /* says the reason of a failure: 0 or -1 */
 
+/* --- mmio.c: accesses of 1 to 8 bytes; VM lock held, and the device is attached so --- */
+
+uint64_t virtio_mmio_read(struct hostvm_virtio *device, unsigned offset, size_t size);
+void virtio_mmio_write(struct hostvm_virtio *device, unsigned offset, size_t size, uint64_t value);
+
 /* --- queue.c --- */
 
 int virtqueue_start(struct hostvm_virtqueue *queue); /* -errno, said: nothing comes of it */

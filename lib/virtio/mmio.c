@@ -184,22 +184,25 @@ static void write_register(struct mmio *mmio, unsigned offset, uint32_t value)
 
 /* --- accesses: registers are accessed as a whole, the configuration as the driver likes --- */
 
-static uint64_t mmio_read(struct mmio *mmio, unsigned offset, size_t size)
+uint64_t virtio_mmio_read(struct hostvm_virtio *device, unsigned offset, size_t size)
 {
+    struct mmio *mmio = device->transport_state;
     uint64_t value = 0;
 
     if (offset >= MMIO_CONFIG) {
-        virtio_read_config(mmio->device, offset - MMIO_CONFIG, &value, size);
+        virtio_read_config(device, offset - MMIO_CONFIG, &value, size);
     } else if (size == WORD && offset % WORD == 0) {
         value = read_register(mmio, offset);
     }
     return value;
 }
 
-static void mmio_write(struct mmio *mmio, unsigned offset, size_t size, uint64_t value)
+void virtio_mmio_write(struct hostvm_virtio *device, unsigned offset, size_t size, uint64_t value)
 {
+    struct mmio *mmio = device->transport_state;
+
     if (offset >= MMIO_CONFIG) {
-        virtio_write_config(mmio->device, offset - MMIO_CONFIG, &value, size);
+        virtio_write_config(device, offset - MMIO_CONFIG, &value, size);
     } else if (size == WORD && offset % WORD == 0) {
         write_register(mmio, offset, (uint32_t)value);
     }
@@ -213,9 +216,10 @@ static memory_fault_result_t fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, si
 
     (void)vm;
     if (is_vcpu_read_fault(vcpu)) {
-        (void)hostvm_set_fault_data(vcpu, mmio_read(mmio, offset, size)); /* it is a read */
+        (void)hostvm_set_fault_data(
+            vcpu, virtio_mmio_read(mmio->device, offset, size)); /* it is a read */
     } else {
-        mmio_write(mmio, offset, size, get_vcpu_fault_data(vcpu));
+        virtio_mmio_write(mmio->device, offset, size, get_vcpu_fault_data(vcpu));
     }
     advance_vcpu_fault(vcpu);
     return FAULT_HANDLED;

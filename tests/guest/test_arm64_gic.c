@@ -192,6 +192,56 @@ static void test_a_line_that_nobody_registered_keeps_its_level(void **state)
     run(&scene, 2);
 }
 
+/* --- before the start --- */
+
+static void listen_to_handler(vm_vcpu_t *vcpu, void *cookie)
+{
+    (void)vcpu;
+    (void)cookie;
+}
+
+static void test_what_is_injected_before_the_start_comes_after_it(void **state)
+{
+    struct scene scene = {.t = *state};
+
+    boot(&scene, &one_level, listen_to_handler);
+    assert_int_equal(vm_inject_irq(scene.t->vcpu, IRQ), 0);
+    run(&scene, 1);
+    assert_int_equal(scene.nr_acks, is_gicv3(scene.t) ? 1 : 0);
+}
+
+static void test_what_is_raised_before_the_start_stays_until_it_is_lowered(void **state)
+{
+    struct scene scene = {.t = *state, .lowered_at = 3};
+
+    boot(&scene, &three_levels, listen_to_handler);
+    assert_int_equal(vm_set_irq_level(scene.t->vcpu, IRQ, 1), 0);
+    run(&scene, 3);
+}
+
+/* The one that comes is what its first knock injects. */
+static void test_what_is_lowered_before_the_start_does_not_come(void **state)
+{
+    struct scene scene = {.t = *state};
+
+    boot(&scene, &one_level, inject);
+    assert_int_equal(hostvm_irq_line(&scene.t->vm, IRQ, 1), 0);
+    assert_int_equal(hostvm_irq_line(&scene.t->vm, IRQ, 0), 0);
+    run(&scene, 1);
+}
+
+static void test_a_private_interrupt_waits_for_the_start(void **state)
+{
+    enum { PRIVATE = 27 };
+    struct testvm *t = *state;
+
+    assert_int_equal(vm_create_default_irq_controller(&t->vm), 0);
+    testvm_boot(t, &one_edge);
+    assert_int_equal(vm_register_irq(t->vcpu, PRIVATE, acknowledged, NULL), 0);
+    assert_int_equal(vm_inject_irq(t->vcpu, PRIVATE), -1);
+    assert_reason("cannot set interrupt 27 of a vcpu: none was started yet");
+}
+
 /* --- refusals --- */
 
 static void ignore_ack(vm_vcpu_t *vcpu, int irq, void *cookie)
@@ -300,6 +350,10 @@ int main(void)
         vm_test(test_a_level_injected_again_in_its_handler_comes_again),
         vm_test(test_a_raised_level_stays_until_its_acknowledgement_lowers_it),
         vm_test(test_a_line_that_nobody_registered_keeps_its_level),
+        vm_test(test_what_is_injected_before_the_start_comes_after_it),
+        vm_test(test_what_is_raised_before_the_start_stays_until_it_is_lowered),
+        vm_test(test_what_is_lowered_before_the_start_does_not_come),
+        vm_test(test_a_private_interrupt_waits_for_the_start),
         vm_test(test_interrupts_that_cannot_be_raised_are_refused),
         vm_test(test_without_a_controller_nothing_can_be_raised),
         vm_test(test_a_controller_whose_pages_are_reserved_is_refused),

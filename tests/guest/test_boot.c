@@ -51,8 +51,8 @@ static void test_vm_init_without_a_name_or_endpoint_is_fine(void **state)
     vm_t vm;
 
     (void)state;
-    assert_int_equal(vm_init(&vm, &env.vka, &env.simple, env.vspace, &env.io_ops, seL4_CapNull,
-                             NULL), 0);
+    assert_int_equal(
+        vm_init(&vm, &env.vka, &env.simple, env.vspace, &env.io_ops, seL4_CapNull, NULL), 0);
     assert_string_equal(vm.vm_name, "vm");
     assert_int_equal(hostvm_notify(&vm, 1), -1);
     assert_reason("hostvm_notify: no VM, or one without an endpoint");
@@ -118,8 +118,7 @@ static void test_vm_init_refuses_an_endpoint_that_is_none(void **state)
 
     (void)state;
     leak_begin(&held);
-    assert_int_equal(vm_init(&vm, &env.vka, &env.simple, env.vspace, &env.io_ops, frame, "vm"),
-                     -1);
+    assert_int_equal(vm_init(&vm, &env.vka, &env.simple, env.vspace, &env.io_ops, frame, "vm"), -1);
     assert_string_not_equal(hostvm_last_error(), "");
     assert_int_equal(vm_init(&vm, &env.vka, &env.simple, env.vspace, &env.io_ops, 123456, "vm"),
                      -1);
@@ -230,7 +229,8 @@ static void test_first_vcpu_of_each_vm_has_id_zero(void **state)
     vm_t second;
 
     assert_int_equal(vm_init(&second, &t->env.vka, &t->env.simple, t->env.vspace, &t->env.io_ops,
-                             seL4_CapNull, "second"), 0);
+                             seL4_CapNull, "second"),
+                     0);
     assert_int_equal(vm_create_vcpu(&t->vm, 0)->vcpu_id, 0);
     assert_int_equal(vm_create_vcpu(&second, 0)->vcpu_id, 0);
     assert_int_equal(hostvm_vm_destroy(&second), 0);

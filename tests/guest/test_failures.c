@@ -5,102 +5,22 @@
 #include "support/vm.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <hostvm/chipset.h>
 #include <hostvm/events.h>
-#include <sel4vm/arch/vmcall.h>
 #include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_ram.h>
 #include <sel4vm/guest_vm_util.h>
 
 #include "support/device.h"
 #include "support/inject.h"
+#include "support/operation.h"
 
-enum { PAGE = 4096, MIB = 1 << 20, NR_FRAMES = 4, MAX_CALLS = 10000 };
-
-/* What the operations work with, fresh for each failure. */
-struct scene {
-    struct testvm *t;
-    vm_memory_reservation_t *reservation;
-    seL4_CPtr frames[NR_FRAMES];
-    int fd;
-};
-
-struct operation {
-    void (*prepare)(struct scene *scene);
-    int (*perform)(struct scene *scene); /* 0 or -1; what may fail */
-    void (*undone)(struct scene *scene); /* checks after a failure; NULL: nothing to see */
-    void (*done)(struct scene *scene);   /* checks after success; NULL: nothing to see */
-    void (*clean)(struct scene *scene);  /* NULL: hostvm_vm_destroy does */
-};
-
-/* Leaves a reason that is none of the operation's. */
-static void forget_reason(void)
-{
-    assert_int_equal(hostvm_vm_stop(NULL), -1);
-}
-
-static void check_reason(unsigned n)
-{
-    if (strcmp(hostvm_last_error(), "hostvm_vm_stop: no VM, or one without vm_init") == 0 ||
-        hostvm_last_error()[0] == '\0') {
-        fail_msg("no reason for the failure of call %u", n);
-    }
-}
-
-static void call_if(void (*step)(struct scene *scene), struct scene *scene)
-{
-    if (step != NULL) {
-        step(scene);
-    }
-}
-
-/* Performs the operation while its n-th call fails. False: it does not make so many. */
-static bool fail_nth(const struct operation *op, unsigned n)
-{
-    struct scene scene = {.t = testvm_create(), .fd = -1};
-    bool has_failed;
-    int r;
-
-    op->prepare(&scene);
-    forget_reason();
-    inject_fail_nth(n);
-    r = op->perform(&scene);
-    has_failed = inject_disarm();
-    if (r != 0) {
-        if (!has_failed) {
-            fail_msg("%s", hostvm_last_error());
-        }
-        check_reason(n);
-        call_if(op->undone, &scene);
-        if (op->perform(&scene) != 0) {
-            fail_msg("after a failure of call %u: %s", n, hostvm_last_error());
-        }
-    }
-    call_if(op->done, &scene);
-    call_if(op->clean, &scene);
-    testvm_destroy(scene.t);
-    return has_failed;
-}
-
-static void fail_each(const struct operation *op)
-{
-    unsigned n = 1;
-
-    while (fail_nth(op, n)) {
-        n++;
-        assert_true(n < MAX_CALLS);
-    }
-    assert_true(n > 1);
-}
-
-static void nothing(struct scene *scene)
-{
-    (void)scene;
-}
+enum { PAGE = 4096, MIB = 1 << 20 };
 
 /* --- vm_init --- */
 
@@ -115,7 +35,7 @@ static void test_vm_init_fails_whole(void **state)
         vm_t vm;
         int r;
 
-        forget_reason();
+        operation_forget_reason();
         leak_begin(&held);
         inject_fail_nth(n);
         r = vm_init(&vm, &env.vka, &env.simple, env.vspace, &env.io_ops, env.endpoint, "vm");
@@ -123,7 +43,7 @@ static void test_vm_init_fails_whole(void **state)
         if (r != 0) {
             assert_true(has_failed);
             assert_false(vm.vm_initialised);
-            check_reason(n);
+            operation_check_reason(n);
             leak_check(&held);
         }
         assert_int_equal(hostvm_vm_destroy(&vm), 0);
@@ -134,8 +54,7 @@ static void test_vm_init_fails_whole(void **state)
 
 /* --- vcpus --- */
 
-GUEST_CODE(store, "movl $42, 0x5000\n"
-                  "mov 0x200000, %ebx\n" GUEST_EXIT);
+GUEST_CODE(store, GUEST_STORE(0x5000, 42) GUEST_LOAD_B(0x200000) GUEST_EXIT);
 
 static int create_vcpu(struct scene *scene)
 {
@@ -147,25 +66,22 @@ static void check_no_vcpu(struct scene *scene)
 {
     assert_int_equal(scene->t->vm.num_vcpus, 0);
     assert_null(scene->t->vm.vcpus[0]);
-    assert_null(hostvm_vm_pointer(&scene->t->vm, 0x10000000, 1));
+    testvm_check_vcpu_memory(scene->t);
 }
 
-static void check_page_tables(struct scene *scene)
+static void check_vcpu(struct scene *scene)
 {
-    const uint64_t *tables = testvm_pointer(scene->t, 0x10000000, 3 * PAGE);
-
     assert_int_equal(scene->t->vm.num_vcpus, 1);
-    assert_int_equal(tables[0], 0x10001007);
-    assert_int_equal(tables[512], 0x10002007);
-    assert_int_equal(tables[1025], 0x200087);
+    testvm_check_vcpu_memory(scene->t);
 }
 
 static void test_vm_create_vcpu_fails_whole(void **state)
 {
-    const struct operation op = {nothing, create_vcpu, check_no_vcpu, check_page_tables, NULL};
+    const struct operation op = {operation_needs_nothing, create_vcpu, check_no_vcpu, check_vcpu,
+                                 NULL};
 
     (void)state;
-    fail_each(&op);
+    operation_fail_each(&op);
 }
 
 static void boot(struct scene *scene)
@@ -174,13 +90,13 @@ static void boot(struct scene *scene)
     assert_int_equal(vm_ram_register_at(&scene->t->vm, DEVICE_GPA, PAGE, false), 0);
 }
 
-static void boot_with_fields(struct scene *scene)
+static void boot_with_registers(struct scene *scene)
 {
     boot(scene);
-    assert_int_equal(vm_set_vmcs_field(scene->t->vcpu, VMX_GUEST_SYSENTER_CS, 8), 0);
-    assert_int_equal(vm_set_vmcs_field(scene->t->vcpu, VMX_GUEST_SYSENTER_EIP, 0x4444), 0);
-    assert_int_equal(vm_set_vmcs_field(scene->t->vcpu, VMX_GUEST_PAT, 0x0606060606060606), 0);
-    assert_int_equal(vm_set_vmcs_field(scene->t->vcpu, VMX_GUEST_DR7, 0x402), 0);
+    for (int i = 0; i < NR_KEPT_REGS; i++) {
+        assert_int_equal(
+            testvm_set_system_reg(scene->t->vcpu, kept_regs[i].reg, kept_regs[i].value), 0);
+    }
     assert_int_equal(vm_create_default_irq_controller(&scene->t->vm), 0);
 }
 
@@ -194,37 +110,41 @@ static void check_offline(struct scene *scene)
     assert_false(is_vcpu_online(scene->t->vcpu));
 }
 
-static void check_field(struct scene *scene, seL4_Word field, seL4_Word expected)
+static void check_register(struct scene *scene, seL4_Word reg, seL4_Word expected)
 {
     seL4_Word value = 0;
 
-    assert_int_equal(vm_get_vmcs_field(scene->t->vcpu, field, &value), 0);
+    assert_int_equal(testvm_get_system_reg(scene->t->vcpu, reg, &value), 0);
     assert_int_equal(value, expected);
+}
+
+static void check_registers(struct scene *scene)
+{
+    for (int i = 0; i < NR_KEPT_REGS; i++) {
+        check_register(scene, kept_regs[i].reg, kept_regs[i].value);
+    }
 }
 
 static void check_exit(struct scene *scene)
 {
     testvm_run_to_exit(scene->t);
     assert_int_equal(*(uint32_t *)testvm_pointer(scene->t, DATA_GPA, 4), 42);
-    check_field(scene, VMX_GUEST_SYSENTER_CS, 8);
-    check_field(scene, VMX_GUEST_SYSENTER_EIP, 0x4444);
-    check_field(scene, VMX_GUEST_PAT, 0x0606060606060606);
-    check_field(scene, VMX_GUEST_DR7, 0x402);
+    check_registers(scene);
 }
 
 static void test_vcpu_start_fails_whole(void **state)
 {
-    const struct operation op = {boot_with_fields, start_vcpu, check_offline, check_exit, NULL};
+    const struct operation op = {boot_with_registers, start_vcpu, check_offline, check_exit, NULL};
 
     (void)state;
-    fail_each(&op);
+    operation_fail_each(&op);
 }
 
 /* --- running --- */
 
 static void boot_and_start(struct scene *scene)
 {
-    boot_with_fields(scene);
+    boot_with_registers(scene);
     assert_int_equal(vcpu_start(scene->t->vcpu), 0);
 }
 
@@ -248,10 +168,7 @@ static void check_has_exited(struct scene *scene)
 {
     assert_int_equal(scene->t->nr_exits, 1);
     assert_int_equal(*(uint32_t *)testvm_pointer(scene->t, DATA_GPA, 4), 42);
-    check_field(scene, VMX_GUEST_SYSENTER_CS, 8);
-    check_field(scene, VMX_GUEST_SYSENTER_EIP, 0x4444);
-    check_field(scene, VMX_GUEST_PAT, 0x0606060606060606);
-    check_field(scene, VMX_GUEST_DR7, 0x402);
+    check_registers(scene);
 }
 
 static void test_a_run_that_the_host_refuses_can_be_tried_again(void **state)
@@ -259,7 +176,7 @@ static void test_a_run_that_the_host_refuses_can_be_tried_again(void **state)
     const struct operation op = {boot_and_start, run, check_host_failed, check_has_exited, NULL};
 
     (void)state;
-    fail_each(&op);
+    operation_fail_each(&op);
 }
 
 static int never_called(vm_t *vm, int fd, void *cookie)
@@ -270,17 +187,16 @@ static int never_called(vm_t *vm, int fd, void *cookie)
     return -1;
 }
 
-static int never_handled(vm_vcpu_t *vcpu)
+static void add_own_event(struct scene *scene)
 {
-    (void)vcpu;
-    return -1;
+    scene->fd = eventfd(0, EFD_CLOEXEC);
+    assert_int_equal(hostvm_event_add(&scene->t->vm, scene->fd, never_called, NULL), 0);
 }
 
 static void boot_with_event(struct scene *scene)
 {
     boot_and_start(scene);
-    scene->fd = eventfd(0, EFD_CLOEXEC);
-    assert_int_equal(hostvm_event_add(&scene->t->vm, scene->fd, never_called, NULL), 0);
+    add_own_event(scene);
 }
 
 static void close_fd(struct scene *scene)
@@ -295,17 +211,18 @@ static void test_a_run_with_events_that_the_host_refuses_can_be_tried_again(void
                                  close_fd};
 
     (void)state;
-    fail_each(&op);
+    operation_fail_each(&op);
 }
 
 static void boot_second(struct scene *scene)
 {
     vm_vcpu_t *second;
 
-    boot_and_start(scene);
+    boot_with_registers(scene);
     second = vm_create_vcpu(&scene->t->vm, 0);
     assert_non_null(second);
-    assert_int_equal(vm_set_vmcs_field(second, VMX_GUEST_RIP, CODE_GPA), 0);
+    testvm_boot_vcpu(scene->t, second, CODE_GPA, STACK_GPA - PAGE);
+    assert_int_equal(vcpu_start(scene->t->vcpu), 0);
     assert_int_equal(vcpu_start(second), 0);
 }
 
@@ -320,7 +237,7 @@ static void test_a_run_of_two_vcpus_that_the_host_refuses_can_be_tried_again(voi
     const struct operation op = {boot_second, run, check_host_failed, check_memory, NULL};
 
     (void)state;
-    fail_each(&op);
+    operation_fail_each(&op);
 }
 
 /* --- running by steps --- */
@@ -355,8 +272,8 @@ static void test_steps_that_the_host_refuses_can_be_tried_again(void **state)
                                     check_has_exited, close_fd};
 
     (void)state;
-    fail_each(&plain);
-    fail_each(&event);
+    operation_fail_each(&plain);
+    operation_fail_each(&event);
 }
 
 static void check_host_failed_at_last(struct scene *scene)
@@ -372,7 +289,7 @@ static void test_steps_of_two_vcpus_that_the_host_refuses_can_be_tried_again(voi
                                  NULL};
 
     (void)state;
-    fail_each(&op);
+    operation_fail_each(&op);
 }
 
 /* --- reservations --- */
@@ -385,10 +302,10 @@ static int reserve(struct scene *scene)
 
 static void test_vm_reserve_memory_at_fails_whole(void **state)
 {
-    const struct operation op = {nothing, reserve, NULL, NULL, NULL};
+    const struct operation op = {operation_needs_nothing, reserve, NULL, NULL, NULL};
 
     (void)state;
-    fail_each(&op);
+    operation_fail_each(&op);
 }
 
 static int make_anon(struct scene *scene)
@@ -417,12 +334,12 @@ static void have_anon(struct scene *scene)
 
 static void test_anonymous_calls_fail_whole(void **state)
 {
-    const struct operation make = {nothing, make_anon, NULL, NULL, NULL};
+    const struct operation make = {operation_needs_nothing, make_anon, NULL, NULL, NULL};
     const struct operation take = {have_anon, reserve_anon, NULL, NULL, NULL};
 
     (void)state;
-    fail_each(&make);
-    fail_each(&take);
+    operation_fail_each(&make);
+    operation_fail_each(&take);
 }
 
 /* Whoever frees has nobody to turn to when that fails. */
@@ -451,11 +368,11 @@ static void test_freeing_anonymous_reservations_takes_no_memory(void **state)
 
 static void have_frames(struct scene *scene)
 {
-    for (size_t i = 0; i < NR_FRAMES; i++) {
+    for (size_t i = 0; i < OPERATION_FRAMES; i++) {
         scene->frames[i] = envs_frame(&scene->t->env, 12);
     }
-    scene->reservation = vm_reserve_memory_at(&scene->t->vm, DEVICE_GPA, NR_FRAMES * (size_t)PAGE,
-                                              device_fault, NULL);
+    scene->reservation = vm_reserve_memory_at(&scene->t->vm, DEVICE_GPA,
+                                              OPERATION_FRAMES * (size_t)PAGE, device_fault, NULL);
     assert_non_null(scene->reservation);
 }
 
@@ -463,23 +380,24 @@ static void have_neighbours(struct scene *scene)
 {
     vm_t *vm = &scene->t->vm;
 
-    boot_with_fields(scene);
+    boot_with_registers(scene);
     assert_int_equal(vm_ram_register_at(vm, DEVICE_GPA + 0x100000, MIB, false), 0);
     assert_int_equal(
-        vm_ram_register_at(vm, DEVICE_GPA + 0x100000 + MIB + NR_FRAMES * PAGE, MIB, false), 0);
-    for (size_t i = 0; i < NR_FRAMES; i++) {
+        vm_ram_register_at(vm, DEVICE_GPA + 0x100000 + MIB + OPERATION_FRAMES * PAGE, MIB, false),
+        0);
+    for (size_t i = 0; i < OPERATION_FRAMES; i++) {
         scene->frames[i] = envs_frame(&scene->t->env, 12);
     }
     scene->reservation = vm_reserve_memory_at(vm, DEVICE_GPA + 0x100000 + MIB,
-                                              NR_FRAMES * (size_t)PAGE, device_fault, NULL);
+                                              OPERATION_FRAMES * (size_t)PAGE, device_fault, NULL);
     assert_non_null(scene->reservation);
     assert_int_equal(vcpu_start(scene->t->vcpu), 0);
 }
 
 static int map(struct scene *scene)
 {
-    return vm_map_reservation_frames(&scene->t->vm, scene->reservation, scene->frames, NR_FRAMES,
-                                     12);
+    return vm_map_reservation_frames(&scene->t->vm, scene->reservation, scene->frames,
+                                     OPERATION_FRAMES, 12);
 }
 
 static void check_unmapped(struct scene *scene)
@@ -488,7 +406,7 @@ static void check_unmapped(struct scene *scene)
     size_t size = 0;
 
     vm_get_reservation_memory_region(scene->reservation, &addr, &size);
-    for (size_t i = 0; i < NR_FRAMES; i++) {
+    for (size_t i = 0; i < OPERATION_FRAMES; i++) {
         assert_null(hostvm_vm_pointer(&scene->t->vm, addr + i * PAGE, 1));
     }
 }
@@ -532,8 +450,8 @@ static void test_vm_map_reservation_fails_whole(void **state)
                                    check_mapped_and_run, NULL};
 
     (void)state;
-    fail_each(&before_start);
-    fail_each(&live);
+    operation_fail_each(&before_start);
+    operation_fail_each(&live);
 }
 
 static void have_mapping(struct scene *scene)
@@ -552,9 +470,9 @@ static void check_freed(struct scene *scene)
     const uintptr_t addr = DEVICE_GPA + 0x100000 + MIB;
 
     assert_null(hostvm_vm_pointer(&scene->t->vm, addr, 1));
-    assert_null(hostvm_vm_pointer(&scene->t->vm, addr + (NR_FRAMES - 1) * PAGE, 1));
+    assert_null(hostvm_vm_pointer(&scene->t->vm, addr + (OPERATION_FRAMES - 1) * PAGE, 1));
     memset(testvm_pointer(scene->t, addr - MIB, MIB), 1, MIB);
-    memset(testvm_pointer(scene->t, addr + NR_FRAMES * PAGE, MIB), 1, MIB);
+    memset(testvm_pointer(scene->t, addr + OPERATION_FRAMES * PAGE, MIB), 1, MIB);
     check_exit(scene);
 }
 
@@ -563,7 +481,7 @@ static void test_a_reservation_that_could_not_be_freed_can_be_freed_again(void *
     const struct operation op = {have_mapping, free_mapping, check_neighbours, check_freed, NULL};
 
     (void)state;
-    fail_each(&op);
+    operation_fail_each(&op);
 }
 
 /* More frames than the list of them has room for at first, no two of them neighbours. */
@@ -580,7 +498,7 @@ static vm_frame_t next_of_many(uintptr_t addr, void *cookie)
 
 static void have_many_frames(struct scene *scene)
 {
-    boot_with_fields(scene);
+    boot_with_registers(scene);
     for (size_t i = 0; i < NR_MANY; i++) {
         many[i * 7 % NR_MANY] = envs_frame(&scene->t->env, 12);
     }
@@ -610,7 +528,7 @@ static void test_mapping_many_frames_by_an_iterator_fails_whole(void **state)
                                  NULL};
 
     (void)state;
-    fail_each(&op);
+    operation_fail_each(&op);
 }
 
 /* --- holes in what is mapped: the slot of all of it is cut in two --- */
@@ -618,9 +536,8 @@ static void test_mapping_many_frames_by_an_iterator_fails_whole(void **state)
 enum { HOLE_GPA = DEVICE_GPA + 8 * PAGE };
 
 /* The page before the hole, the hole's, and the one behind it. */
-GUEST_CODE(load_three, "mov 0x207ffc, %ebx\n"
-                       "mov 0x208000, %ecx\n"
-                       "mov 0x209000, %edx\n" GUEST_EXIT);
+GUEST_CODE(load_three,
+           GUEST_LOAD_B(0x207ffc) GUEST_LOAD_C(0x208000) GUEST_LOAD_D(0x209000) GUEST_EXIT);
 
 static struct device nowhere; /* answers for what is not mapped */
 
@@ -687,9 +604,9 @@ static void check_hole(struct scene *scene)
     assert_non_null(hostvm_vm_pointer(&scene->t->vm, DEVICE_GPA, 8 * PAGE));
     assert_non_null(hostvm_vm_pointer(&scene->t->vm, HOLE_GPA + PAGE, 7 * PAGE));
     testvm_run_to_exit(scene->t);
-    assert_int_equal(testvm_reg(scene->t, VCPU_CONTEXT_EBX), 7);
-    assert_int_equal(testvm_reg(scene->t, VCPU_CONTEXT_ECX), 0x77);
-    assert_int_equal(testvm_reg(scene->t, VCPU_CONTEXT_EDX), 9);
+    assert_int_equal(testvm_reg(scene->t, REG_B), 7);
+    assert_int_equal(testvm_reg(scene->t, REG_C), 0x77);
+    assert_int_equal(testvm_reg(scene->t, REG_D), 9);
     assert_int_equal(nowhere.nr_accesses, 1);
 }
 
@@ -701,8 +618,8 @@ static void test_a_hole_in_mapped_memory_is_made_whole_or_not_at_all(void **stat
                                        check_hole, NULL};
 
     (void)state;
-    fail_each(&unmapping);
-    fail_each(&deleting);
+    operation_fail_each(&unmapping);
+    operation_fail_each(&deleting);
 }
 
 /* Where making the hole failed, the guest has lost nothing. */
@@ -720,12 +637,12 @@ static void test_memory_that_could_not_be_unmapped_is_still_the_guests(void **st
         r = unmap_hole(&scene);
         has_failed = inject_disarm();
         testvm_run_to_exit(scene.t);
-        assert_int_equal(testvm_reg(scene.t, VCPU_CONTEXT_EBX), 7);
-        assert_int_equal(testvm_reg(scene.t, VCPU_CONTEXT_ECX), r == 0 ? 0x77 : 8);
-        assert_int_equal(testvm_reg(scene.t, VCPU_CONTEXT_EDX), 9);
+        assert_int_equal(testvm_reg(scene.t, REG_B), 7);
+        assert_int_equal(testvm_reg(scene.t, REG_C), r == 0 ? 0x77 : 8);
+        assert_int_equal(testvm_reg(scene.t, REG_D), 9);
         assert_int_equal(nowhere.nr_accesses, r == 0 ? 1 : 0);
         testvm_destroy(scene.t);
-        assert_true(n < MAX_CALLS);
+        assert_true(n < OPERATION_MAX_CALLS);
     }
 }
 
@@ -807,9 +724,9 @@ static void test_calls_on_the_guests_address_space_fail_whole(void **state)
     const struct operation access = {have_live_ram, access_page, NULL, NULL, NULL};
 
     (void)state;
-    fail_each(&make);
-    fail_each(&share);
-    fail_each(&access);
+    operation_fail_each(&make);
+    operation_fail_each(&share);
+    operation_fail_each(&access);
 }
 
 /* --- a mapping that the first fault makes --- */
@@ -829,10 +746,11 @@ static bool fail_deferred(unsigned n)
     int result;
 
     testvm_boot(t, &store);
-    for (int i = 0; i < NR_FRAMES; i++) {
-        many[NR_FRAMES - 1 - i] = envs_frame(&t->env, 12);
+    for (int i = 0; i < OPERATION_FRAMES; i++) {
+        many[OPERATION_FRAMES - 1 - i] = envs_frame(&t->env, 12);
     }
-    r = vm_reserve_memory_at(&t->vm, DEVICE_GPA, NR_FRAMES * (size_t)PAGE, device_fault, NULL);
+    r = vm_reserve_memory_at(&t->vm, DEVICE_GPA, OPERATION_FRAMES * (size_t)PAGE, device_fault,
+                             NULL);
     assert_int_equal(vm_map_reservation(&t->vm, r, any_of_many, NULL), 0);
     assert_int_equal(vcpu_start(t->vcpu), 0);
     inject_fail_nth(n);
@@ -847,9 +765,9 @@ static bool fail_deferred(unsigned n)
         assert_int_equal(t->nr_exits, 0);
     } else {
         assert_int_equal(t->nr_exits, 1);
-        assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 0);
+        assert_int_equal(testvm_reg(t, REG_B), 0);
     }
-    for (uintptr_t i = 1; i < NR_FRAMES; i++) { /* all pages or none */
+    for (uintptr_t i = 1; i < OPERATION_FRAMES; i++) { /* all pages or none */
         assert_int_equal(hostvm_vm_pointer(&t->vm, DEVICE_GPA + i * PAGE, 1) == NULL,
                          hostvm_vm_pointer(&t->vm, DEVICE_GPA, 1) == NULL);
     }
@@ -865,7 +783,7 @@ static void test_a_deferred_mapping_fails_whole(void **state)
     (void)state;
     while (fail_deferred(n)) {
         n++;
-        assert_true(n < MAX_CALLS);
+        assert_true(n < OPERATION_MAX_CALLS);
     }
     assert_true(n > 5);
 }
@@ -904,17 +822,17 @@ static void start_vcpu_alone(struct scene *scene)
 
 static void test_registering_ram_fails_whole(void **state)
 {
-    const struct operation before_start = {nothing, register_ram, check_no_ram, check_one_ram,
-                                           NULL};
+    const struct operation before_start = {operation_needs_nothing, register_ram, check_no_ram,
+                                           check_one_ram, NULL};
     const struct operation live = {start_vcpu_alone, register_ram, check_no_ram, check_one_ram,
                                    NULL};
     const struct operation anonymous = {have_anon, register_ram_anon, check_no_ram, check_one_ram,
                                         NULL};
 
     (void)state;
-    fail_each(&before_start);
-    fail_each(&live);
-    fail_each(&anonymous);
+    operation_fail_each(&before_start);
+    operation_fail_each(&live);
+    operation_fail_each(&anonymous);
 }
 
 static void have_many_for_ram(struct scene *scene)
@@ -944,7 +862,7 @@ static void test_registering_ram_made_of_frames_fails_whole(void **state)
                                  check_one_ram, NULL};
 
     (void)state;
-    fail_each(&op);
+    operation_fail_each(&op);
 }
 
 static void have_ram(struct scene *scene)
@@ -968,7 +886,7 @@ static void test_allocating_ram_fails_whole(void **state)
     const struct operation op = {have_ram, allocate, check_nothing_allocated, NULL, NULL};
 
     (void)state;
-    fail_each(&op);
+    operation_fail_each(&op);
 }
 
 static int mark(struct scene *scene)
@@ -1003,8 +921,8 @@ static void test_marking_and_freeing_ram_fail_whole(void **state)
                                       NULL};
 
     (void)state;
-    fail_each(&marking);
-    fail_each(&freeing);
+    operation_fail_each(&marking);
+    operation_fail_each(&freeing);
 }
 
 /* --- interrupts --- */
@@ -1019,8 +937,8 @@ static void acknowledged(vm_vcpu_t *vcpu, int irq, void *cookie)
 static void have_registered_lines(struct scene *scene)
 {
     boot(scene);
-    assert_int_equal(vm_register_irq(scene->t->vcpu, 4, acknowledged, NULL), 0);
-    assert_int_equal(vm_register_irq(scene->t->vcpu, 10, acknowledged, NULL), 0);
+    assert_int_equal(vm_register_irq(scene->t->vcpu, TEST_IRQ, acknowledged, NULL), 0);
+    assert_int_equal(vm_register_irq(scene->t->vcpu, OTHER_IRQ, acknowledged, NULL), 0);
 }
 
 static int create_controller(struct scene *scene)
@@ -1030,7 +948,7 @@ static int create_controller(struct scene *scene)
 
 static void check_line(struct scene *scene)
 {
-    assert_int_equal(vm_inject_irq(scene->t->vcpu, 4), 0);
+    assert_int_equal(vm_inject_irq(scene->t->vcpu, TEST_IRQ), 0);
     testvm_run_to_exit(scene->t);
 }
 
@@ -1039,33 +957,36 @@ static void test_a_controller_that_could_not_be_created_can_be_created_again(voi
     const struct operation op = {have_registered_lines, create_controller, NULL, check_line, NULL};
 
     (void)state;
-    fail_each(&op);
+    operation_fail_each(&op);
 }
 
+/* A controller takes interrupts from the first start on. */
 static void have_controller(struct scene *scene)
 {
     boot(scene);
     assert_int_equal(create_controller(scene), 0);
+    assert_int_equal(start_vcpu(scene), 0);
 }
 
 static int register_line(struct scene *scene)
 {
-    return vm_register_irq(scene->t->vcpu, 4, acknowledged, NULL);
+    return vm_register_irq(scene->t->vcpu, TEST_IRQ, acknowledged, NULL);
 }
 
-static int create_pit(struct scene *scene)
+static void have_line(struct scene *scene)
 {
-    return hostvm_vm_create_pit(&scene->t->vm);
+    have_controller(scene);
+    assert_int_equal(register_line(scene), 0);
 }
 
-static int raise_gsi(struct scene *scene)
+static int raise_last_line(struct scene *scene)
 {
-    return hostvm_irq_line(&scene->t->vm, 20, 1);
+    return hostvm_irq_line(&scene->t->vm, LAST_LINE, 1);
 }
 
 static int inject_line(struct scene *scene)
 {
-    return vm_inject_irq(scene->t->vcpu, 4);
+    return vm_inject_irq(scene->t->vcpu, TEST_IRQ);
 }
 
 /* Clearing up must not put a reason of its own in the place of the failure's. */
@@ -1081,34 +1002,34 @@ static void test_registering_a_line_fails_whole(void **state)
                                  check_line, NULL};
 
     (void)state;
-    fail_each(&op);
+    operation_fail_each(&op);
 }
 
-static void test_a_timer_or_line_that_the_host_refuses_can_be_tried_again(void **state)
+static void test_a_line_that_the_host_refuses_can_be_tried_again(void **state)
 {
-    const struct operation pit = {have_controller, create_pit, NULL, check_line, NULL};
-    const struct operation line = {have_controller, inject_line, NULL, check_line, NULL};
-    const struct operation level = {have_controller, raise_gsi, NULL, check_line, NULL};
+    const struct operation line = {have_line, inject_line, NULL, check_line, NULL};
+    const struct operation level = {have_line, raise_last_line, NULL, check_line, NULL};
 
     (void)state;
-    fail_each(&pit);
-    fail_each(&line);
-    fail_each(&level);
+    operation_fail_each(&line);
+    operation_fail_each(&level);
 }
 
 /* A line that the host refuses to set is not a masked one, though both are -1. */
 static void test_a_level_that_the_host_refuses_has_a_reason(void **state)
 {
     struct scene scene = {.t = *state};
+    char reason[64];
 
-    have_controller(&scene);
-    assert_int_equal(vcpu_start(scene.t->vcpu), 0);
-    forget_reason();
+    (void)snprintf(reason, sizeof(reason), "cannot set interrupt line %d: Input/output error",
+                   TEST_IRQ);
+    have_line(&scene);
+    operation_forget_reason();
     inject_fail_nth(1);
-    assert_int_equal(vm_set_irq_level(scene.t->vcpu, 4, 0), -1);
+    assert_int_equal(vm_set_irq_level(scene.t->vcpu, TEST_IRQ, 0), -1);
     assert_true(inject_disarm());
-    assert_reason("cannot set interrupt line 4: Input/output error");
-    assert_int_equal(vm_set_irq_level(scene.t->vcpu, 4, 0), 0);
+    assert_reason(reason);
+    assert_int_equal(vm_set_irq_level(scene.t->vcpu, TEST_IRQ, 0), 0);
 }
 
 /* --- vcpus that wait --- */
@@ -1117,7 +1038,7 @@ static void have_waiting_vcpu(struct scene *scene)
 {
     vm_vcpu_t *second;
 
-    boot_with_fields(scene);
+    boot_with_registers(scene);
     second = vm_create_vcpu(&scene->t->vm, 0);
     assert_non_null(second);
     assert_int_equal(hostvm_vcpu_wait_for_startup(second), 0);
@@ -1140,20 +1061,13 @@ static void test_starting_a_vcpu_that_waits_fails_whole(void **state)
                                  NULL};
 
     (void)state;
-    fail_each(&op);
+    operation_fail_each(&op);
 }
 
 /* --- registers, of a vcpu that KVM has --- */
 
-static const seL4_Word fields[] = {
-    VMX_GUEST_RIP,    VMX_GUEST_RSP,          VMX_GUEST_CR3,        VMX_GUEST_EFER,
-    VMX_GUEST_DR7,    VMX_GUEST_FS_BASE,      VMX_GUEST_GDTR_LIMIT, VMX_GUEST_CS_ACCESS_RIGHTS,
-    VMX_GUEST_PAT,    VMX_GUEST_SYSENTER_ESP, VMX_GUEST_ACTIVITY,   VMX_GUEST_INTERRUPTABILITY,
-    VMX_GUEST_RFLAGS,
-};
-
 /* Every call that a getter makes fails in turn; the result stays, and the next one is right. */
-static void fail_getting(struct testvm *t, seL4_Word field)
+static void fail_getting(struct testvm *t, seL4_Word reg)
 {
     seL4_Word expected = 0;
     bool has_failed = true;
@@ -1163,30 +1077,30 @@ static void fail_getting(struct testvm *t, seL4_Word field)
         int r;
 
         testvm_run_to_exit(t); /* what was read before is stale */
-        forget_reason();
+        operation_forget_reason();
         inject_fail_nth(n);
-        r = vm_get_vmcs_field(t->vcpu, field, &value);
+        r = testvm_get_system_reg(t->vcpu, reg, &value);
         has_failed = inject_disarm();
         assert_int_equal(r, has_failed ? -1 : 0);
         if (r != 0) {
-            check_reason(n);
+            operation_check_reason(n);
             assert_int_equal(value, 0xdead);
         }
-        assert_int_equal(vm_get_vmcs_field(t->vcpu, field, &value), 0);
-        if (field != VMX_GUEST_RIP) {
+        assert_int_equal(testvm_get_system_reg(t->vcpu, reg, &value), 0);
+        if (reg != (seL4_Word)MOVING_REG) {
             expected = n == 1 ? value : expected;
             assert_int_equal(value, expected);
         }
     }
 }
 
-GUEST_CODE(exit_for_good, "1:" GUEST_EXIT "jmp 1b\n");
+GUEST_CODE(exit_for_good, GUEST_FOR_EVER(GUEST_EXIT));
 
 static void test_getting_a_register_fails_whole(void **state)
 {
     struct testvm *t = *state;
-    seL4_VCPUContext context;
-    seL4_VCPUContext untouched;
+    testvm_context_t context;
+    testvm_context_t untouched;
 
     testvm_boot(t, &exit_for_good);
     assert_int_equal(vm_create_default_irq_controller(&t->vm), 0);
@@ -1197,13 +1111,14 @@ static void test_getting_a_register_fails_whole(void **state)
     assert_int_equal(vm_get_thread_context(t->vcpu, &context), -1);
     assert_true(inject_disarm());
     assert_memory_equal(&context, &untouched, sizeof(context));
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-        fail_getting(t, fields[i]);
+    for (size_t i = 0; i < NR_SYSTEM_REGS; i++) {
+        fail_getting(t, system_regs[i]);
     }
 }
 
-/* Sets a field to what it is while the n-th call fails, then runs; what fails can be done again. */
-static bool fail_setting(seL4_Word field, unsigned n)
+/* Sets a register to what it is while the n-th call fails, then runs; what fails can be done again.
+ */
+static bool fail_setting(seL4_Word reg, unsigned n)
 {
     struct scene scene = {.t = testvm_create()};
     struct testvm *t = scene.t;
@@ -1214,20 +1129,20 @@ static bool fail_setting(seL4_Word field, unsigned n)
     testvm_boot(t, &exit_for_good);
     assert_int_equal(vm_create_default_irq_controller(&t->vm), 0);
     testvm_run_to_exit(t);
-    assert_int_equal(vm_get_vmcs_field(t->vcpu, field, &value), 0);
+    assert_int_equal(testvm_get_system_reg(t->vcpu, reg, &value), 0);
     testvm_run_to_exit(t);
     inject_fail_nth(n);
-    r = vm_set_vmcs_field(t->vcpu, field, value);
+    r = testvm_set_system_reg(t->vcpu, reg, value);
     if (r == 0) {
         r = run(&scene);
     }
     has_failed = inject_disarm();
     if (r != 0) {
         assert_true(has_failed);
-        assert_int_equal(vm_set_vmcs_field(t->vcpu, field, value), 0);
+        assert_int_equal(testvm_set_system_reg(t->vcpu, reg, value), 0);
         testvm_run_to_exit(t);
     }
-    check_field(&scene, field, value);
+    check_register(&scene, reg, value);
     testvm_destroy(t);
     return has_failed;
 }
@@ -1235,15 +1150,15 @@ static bool fail_setting(seL4_Word field, unsigned n)
 static void test_setting_a_register_can_be_tried_again(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+    for (size_t i = 0; i < NR_SYSTEM_REGS; i++) {
         unsigned n = 1;
 
-        if (fields[i] == VMX_GUEST_RIP) { /* moves by itself */
+        if (system_regs[i] == (seL4_Word)MOVING_REG) { /* moves by itself */
             continue;
         }
-        while (fail_setting(fields[i], n)) {
+        while (fail_setting(system_regs[i], n)) {
             n++;
-            assert_true(n < MAX_CALLS);
+            assert_true(n < OPERATION_MAX_CALLS);
         }
         assert_true(n > 1);
     }
@@ -1255,11 +1170,12 @@ static void have_everything(struct scene *scene)
 {
     vm_t *vm = &scene->t->vm;
 
-    boot_with_event(scene);
+    boot_with_registers(scene);
+    testvm_take_calls(scene->t);
+    add_own_event(scene);
     have_anon(scene);
     assert_int_not_equal(vm_ram_register(vm, MIB / 2), 0);
-    assert_int_equal(vm_register_irq(scene->t->vcpu, 4, acknowledged, NULL), 0);
-    assert_int_equal(vm_reg_new_vmcall_handler(vm, never_handled, 12), 0);
+    assert_int_equal(vm_register_irq(scene->t->vcpu, TEST_IRQ, acknowledged, NULL), 0);
     testvm_run_to_exit(scene->t);
 }
 
@@ -1277,30 +1193,11 @@ static void test_a_vm_is_destroyed_whatever_fails(void **state)
         has_failed = inject_disarm();
         assert_int_equal(close(scene.fd), 0);
         testvm_destroy(scene.t); /* looks for what stays */
-        assert_true(n < MAX_CALLS);
+        assert_true(n < OPERATION_MAX_CALLS);
     }
 }
 
-/* --- ports and events --- */
-
-static int add_port(struct scene *scene)
-{
-    return vm_io_port_add_handler(&scene->t->vm, (vm_ioport_range_t){0x60, 0x64},
-                                  (vm_ioport_interface_t){NULL, NULL, NULL, NULL});
-}
-
-static void check_no_port(struct scene *scene)
-{
-    assert_int_equal(scene->t->vm.arch.ioport_list.num_ioports, 0);
-}
-
-static void test_adding_a_port_handler_fails_whole(void **state)
-{
-    const struct operation op = {nothing, add_port, check_no_port, NULL, NULL};
-
-    (void)state;
-    fail_each(&op);
-}
+/* --- events --- */
 
 static void have_fd(struct scene *scene)
 {
@@ -1323,7 +1220,7 @@ static void test_adding_an_event_fails_whole(void **state)
     const struct operation op = {have_fd, add_event, check_no_event, NULL, close_fd};
 
     (void)state;
-    fail_each(&op);
+    operation_fail_each(&op);
 }
 
 int main(void)
@@ -1353,13 +1250,12 @@ int main(void)
         cmocka_unit_test(test_marking_and_freeing_ram_fail_whole),
         cmocka_unit_test(test_a_controller_that_could_not_be_created_can_be_created_again),
         cmocka_unit_test(test_registering_a_line_fails_whole),
-        cmocka_unit_test(test_a_timer_or_line_that_the_host_refuses_can_be_tried_again),
+        cmocka_unit_test(test_a_line_that_the_host_refuses_can_be_tried_again),
         vm_test(test_a_level_that_the_host_refuses_has_a_reason),
         cmocka_unit_test(test_starting_a_vcpu_that_waits_fails_whole),
         vm_test(test_getting_a_register_fails_whole),
         cmocka_unit_test(test_setting_a_register_can_be_tried_again),
         cmocka_unit_test(test_a_vm_is_destroyed_whatever_fails),
-        cmocka_unit_test(test_adding_a_port_handler_fails_whole),
         cmocka_unit_test(test_adding_an_event_fails_whole),
     };
 

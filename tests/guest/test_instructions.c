@@ -11,6 +11,7 @@
 #include <sel4vm/guest_memory_helpers.h>
 
 #include "support/device.h"
+#include "support/guest_file.h"
 
 enum { PAGE = 4096 };
 
@@ -286,6 +287,30 @@ static void test_an_access_over_two_pages_waits_for_both(void **state)
     assert_int_equal(testvm_reg(t, VCPU_CONTEXT_R8), UINT64_MAX);
 }
 
+/* --- guests of guests/ that are about nothing else --- */
+
+static void run_on_device(struct testvm *t, const char *name)
+{
+    guest_file_boot(t, name);
+    (void)guest_file_add_device(t);
+    guest_file_run(t);
+}
+
+static void test_mmio_forms(void **state)
+{
+    run_on_device(*state, "mmio_forms");
+}
+
+static void test_mmio_string(void **state)
+{
+    run_on_device(*state, "mmio_string");
+}
+
+static void test_mmio_crossing(void **state)
+{
+    run_on_device(*state, "mmio_crossing");
+}
+
 /* --- no data access at all --- */
 
 GUEST_CODE(jump_to_device, "mov $0x200000, %eax\n"
@@ -319,6 +344,9 @@ int main(void)
         cmocka_unit_test(test_sizes_without_a_mask_do_not_flood_the_log),
         vm_test(test_an_access_that_was_under_way_is_done_in_what_is_attached_by_now),
         vm_test(test_an_access_over_two_pages_waits_for_both),
+        vm_test(test_mmio_forms),
+        vm_test(test_mmio_string),
+        vm_test(test_mmio_crossing),
         vm_test(test_fetching_code_where_nothing_is_ends_the_run),
     };
 

@@ -8,8 +8,6 @@
 #include <hostvm/chipset.h>
 #include <hostvm/events.h>
 #include <hostvm/guest_window.h>
-#include <hostvm/vmcall.h>
-#include <sel4vm/arch/vmcall.h>
 #include <sel4vm/guest_iospace.h>
 #include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_memory_helpers.h>
@@ -18,7 +16,7 @@
 
 #include "support/device.h"
 
-enum { PAGE = 4096, HOST_PORT = 0x80 };
+enum { PAGE = 4096 };
 
 /* --- a VM that is not there --- */
 
@@ -51,19 +49,13 @@ static int never_ready(vm_t *vm, int fd, void *cookie)
     return 0;
 }
 
-static int never_called(vm_vcpu_t *vcpu)
+static void check_who_refused(const char *name)
 {
-    (void)vcpu;
-    fail();
-    return 0;
-}
+    size_t length = strlen(name);
 
-static ioport_fault_result_t never_accessed(vm_vcpu_t *vcpu, unsigned port, bool is_in,
-                                            unsigned *value, size_t size, void *cookie)
-{
-    (void)vcpu, (void)port, (void)is_in, (void)value, (void)size, (void)cookie;
-    fail();
-    return IO_FAULT_ERROR;
+    if (strncmp(hostvm_last_error(), name, length) != 0 || hostvm_last_error()[length] != ':') {
+        fail_msg("%s says '%s'", name, hostvm_last_error());
+    }
 }
 
 /* Every call leaves its own reason; the one before is another's. */
@@ -73,15 +65,11 @@ static ioport_fault_result_t never_accessed(vm_vcpu_t *vcpu, unsigned port, bool
                                                                                                    \
         assert_int_equal(hostvm_window_create(0, 0, &none), -EINVAL);                              \
         assert_true(is_refused);                                                                   \
-        if (strncmp(hostvm_last_error(), name ":", sizeof(name)) != 0) {                           \
-            fail_msg("%s says '%s'", name, hostvm_last_error());                                   \
-        }                                                                                          \
+        check_who_refused(name);                                                                   \
     } while (false)
 
 static void check_is_no_vm(vm_t *vm)
 {
-    const vm_ioport_interface_t interface = {NULL, NULL, NULL, NULL};
-    const vm_ioport_range_t ports = {1, 1};
     int something;
     vm_memory_reservation_t *reservation = (vm_memory_reservation_t *)&something;
     hostvm_window_t *window = NULL;
@@ -115,10 +103,9 @@ static void check_is_no_vm(vm_t *vm)
     REFUSED("vm_ram_allocate", vm_ram_allocate(vm, PAGE) == 0);
     REFUSED("vm_ram_free", (vm_ram_free(vm, 0, PAGE), true));
     REFUSED("vm_create_default_irq_controller", vm_create_default_irq_controller(vm) == -1);
-    REFUSED("vm_io_port_add_handler", vm_io_port_add_handler(vm, ports, interface) == -1);
-    REFUSED("vm_register_unhandled_ioport_callback",
-            vm_register_unhandled_ioport_callback(vm, never_accessed, NULL) == -1);
-    REFUSED("vm_reg_new_vmcall_handler", vm_reg_new_vmcall_handler(vm, never_called, 1) == -1);
+    for (unsigned i = 0; i < NR_MACHINE_CALLS; i++) {
+        REFUSED(testvm_machine_call_name(i), testvm_machine_call(vm, i) == -1);
+    }
     REFUSED("hostvm_vm_stop", hostvm_vm_stop(vm) == -1);
     REFUSED("hostvm_notify", hostvm_notify(vm, 1) == -1);
     REFUSED("hostvm_event_add", hostvm_event_add(vm, 0, never_ready, NULL) == -1);
@@ -132,7 +119,6 @@ static void check_is_no_vm(vm_t *vm)
     assert_int_equal(hostvm_window_bind(window, vm), -EINVAL);
     hostvm_window_destroy(window);
     assert_int_equal(vm_guest_add_iospace(vm, NULL, 1), -1);
-    assert_int_equal(hostvm_vmcall_mode(vm), HOSTVM_VMCALL_NONE);
     assert_int_equal(hostvm_vm_end(vm), HOSTVM_END_NONE);
     assert_null(hostvm_vm_pointer(vm, 0, 1));
     assert_int_equal(addr, 42);
@@ -410,7 +396,7 @@ static int destroy_in_touch(vm_t *vm, uintptr_t addr, void *pointer, size_t size
     return 0;
 }
 
-GUEST_CODE(spin, "1: jmp 1b\n");
+GUEST_CODE(spin, GUEST_FOR_EVER(""));
 
 static void test_a_touch_callback_can_neither_run_nor_destroy_its_vm(void **state)
 {
@@ -510,41 +496,17 @@ static void try_in_fault(struct device *device, vm_vcpu_t *vcpu)
     try_to_run_and_destroy(vcpu->vm);
 }
 
-static unsigned nr_port_calls;
+static unsigned nr_calls;
 
-static ioport_fault_result_t try_in_port(vm_vcpu_t *vcpu, void *cookie, unsigned port,
-                                         unsigned size, unsigned value)
+static void try_in_knock(vm_vcpu_t *vcpu, void *cookie)
 {
-    (void)cookie, (void)port, (void)size, (void)value;
-    nr_port_calls++;
+    (void)cookie;
+    nr_calls++;
     try_to_run_and_destroy(vcpu->vm);
-    return IO_FAULT_HANDLED;
 }
 
-static ioport_fault_result_t try_in_unhandled_port(vm_vcpu_t *vcpu, unsigned port, bool is_in,
-                                                   unsigned *value, size_t size, void *cookie)
-{
-    (void)port, (void)is_in, (void)value, (void)size, (void)cookie;
-    nr_port_calls++;
-    try_to_run_and_destroy(vcpu->vm);
-    return IO_FAULT_HANDLED;
-}
-
-static int try_in_hypercall(vm_vcpu_t *vcpu)
-{
-    nr_port_calls++;
-    try_to_run_and_destroy(vcpu->vm);
-    return 0;
-}
-
-GUEST_CODE(call_all, "mov 0x200000, %ebx\n"
-                     "mov 0x201000, %ebx\n"
-                     "out %al, $0x80\n"
-                     "out %al, $0x81\n"
-                     "mov $0x5e0, %edx\n"
-                     "mov $12, %eax\n"
-                     "out %eax, %dx\n"
-                     "mov 0x202000, %ebx\n" GUEST_EXIT);
+GUEST_CODE(call_all, GUEST_LOAD_B(0x200000) GUEST_LOAD_B(0x201000)
+                         GUEST_KNOCK GUEST_LOAD_B(0x202000) GUEST_EXIT);
 
 static int try_in_event(vm_t *vm, int fd, void *cookie)
 {
@@ -552,7 +514,7 @@ static int try_in_event(vm_t *vm, int fd, void *cookie)
 
     (void)cookie;
     assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
-    nr_port_calls++;
+    nr_calls++;
     try_to_run_and_destroy(vm);
     return 0;
 }
@@ -560,7 +522,7 @@ static int try_in_event(vm_t *vm, int fd, void *cookie)
 static int try_in_notification(vm_t *vm, seL4_Word badge, seL4_MessageInfo_t tag, void *cookie)
 {
     (void)badge, (void)tag, (void)cookie;
-    nr_port_calls++;
+    nr_calls++;
     try_to_run_and_destroy(vm);
     return 0;
 }
@@ -578,12 +540,11 @@ static void test_no_callback_can_run_or_destroy_its_vm(void **state)
     struct testvm *t = testvm_create_with((hostvm_env_config_t){.defer_memory_map = true});
     struct device device = {.act = try_in_fault, .value = 7};
     struct device last_resort = {.act = try_in_fault, .value = 8};
-    const vm_ioport_interface_t port = {NULL, NULL, try_in_port, "port"};
     vm_memory_reservation_t *deferred;
     int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
 
     (void)state;
-    nr_port_calls = 0;
+    nr_calls = 0;
     assert_int_equal(hostvm_event_add(&t->vm, fd, try_in_event, NULL), 0);
     assert_int_equal(vm_register_notification_callback(&t->vm, try_in_notification, NULL), 0);
     assert_int_equal(hostvm_notify(&t->vm, 1), 0);
@@ -593,14 +554,11 @@ static void test_no_callback_can_run_or_destroy_its_vm(void **state)
     assert_int_equal(vm_map_reservation(&t->vm, deferred, try_in_iterator, t), 0);
     assert_int_equal(vm_register_unhandled_mem_fault_callback(&t->vm, device_fault, &last_resort),
                      0);
-    assert_int_equal(
-        vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){HOST_PORT, HOST_PORT}, port), 0);
-    assert_int_equal(vm_register_unhandled_ioport_callback(&t->vm, try_in_unhandled_port, NULL), 0);
-    assert_int_equal(vm_reg_new_vmcall_handler(&t->vm, try_in_hypercall, 12), 0);
+    testvm_listen(t, try_in_knock, NULL);
     testvm_run_to_exit(t);
     assert_int_equal(device.nr_accesses, 1);
     assert_int_equal(last_resort.nr_accesses, 1);
-    assert_int_equal(nr_port_calls, 5);
+    assert_int_equal(nr_calls, 3);
     assert_non_null(hostvm_vm_pointer(&t->vm, DEVICE_GPA + 2 * PAGE, PAGE));
     assert_int_equal(hostvm_event_remove(&t->vm, fd), 0);
     assert_int_equal(close(fd), 0);
@@ -609,9 +567,7 @@ static void test_no_callback_can_run_or_destroy_its_vm(void **state)
 
 /* --- after the guest's end --- */
 
-GUEST_CODE(load_and_go_on, "mov 0x200004, %ebx\n"
-                           "mov $7, %ecx\n"
-                           "mov 0x200004, %edx\n" GUEST_EXIT);
+GUEST_CODE(load_and_go_on, GUEST_LOAD_B(0x200004) GUEST_SET_C(7) GUEST_LOAD_D(0x200004) GUEST_EXIT);
 
 static void test_after_a_crash_every_call_works_and_the_vcpu_may_be_started_again(void **state)
 {
@@ -623,11 +579,11 @@ static void test_after_a_crash_every_call_works_and_the_vcpu_may_be_started_agai
     assert_int_equal(testvm_run(t), -1);
     assert_false(is_vcpu_online(t->vcpu));
     assert_int_equal(hostvm_vm_end(&t->vm), HOSTVM_END_CRASH);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ECX), 0);
+    assert_int_equal(testvm_reg(t, REG_C), 0);
     assert_non_null(vm_reserve_memory_at(&t->vm, DEVICE_GPA, PAGE, device_fault, &device));
     assert_int_equal(vm_ram_register_at(&t->vm, 0x400000, PAGE, false), 0);
     assert_int_equal(vm_ram_touch(&t->vm, 0x400000, 4, vm_guest_ram_write_callback, &word), 0);
-    assert_int_equal(vm_set_thread_context_reg(t->vcpu, VCPU_CONTEXT_EBX, 0x55), 0);
+    assert_int_equal(vm_set_thread_context_reg(t->vcpu, REG_B, 0x55), 0);
     assert_int_equal(hostvm_vm_stop(&t->vm), 0);
     assert_int_equal(testvm_run(t), 0); /* no vcpu is online: it has served the stop */
     assert_int_equal(t->nr_exits, 0);
@@ -635,15 +591,15 @@ static void test_after_a_crash_every_call_works_and_the_vcpu_may_be_started_agai
     assert_int_equal(vcpu_start(t->vcpu), 0);
     testvm_run_to_exit(t);
     assert_int_equal(device.nr_accesses, 1);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EBX), 0x55);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_ECX), 7);
-    assert_int_equal(testvm_reg(t, VCPU_CONTEXT_EDX), 9);
+    assert_int_equal(testvm_reg(t, REG_B), 0x55);
+    assert_int_equal(testvm_reg(t, REG_C), 7);
+    assert_int_equal(testvm_reg(t, REG_D), 9);
 }
 
 /* --- verdicts that there are not --- */
 
-GUEST_CODE(load, "mov 0x200004, %ebx\n" GUEST_EXIT);
-GUEST_CODE(store, "movl $1, 0x200004\n" GUEST_EXIT);
+GUEST_CODE(load, GUEST_LOAD_B(0x200004) GUEST_EXIT);
+GUEST_CODE(store, GUEST_STORE(0x200004, 1) GUEST_EXIT);
 
 static void test_a_fault_verdict_that_there_is_not_is_an_error(void **state)
 {
@@ -662,49 +618,6 @@ static void test_a_fault_verdict_that_there_is_not_is_an_error(void **state)
                           ? "read of 4 bytes at 0x200004: its fault callback reported an error"
                           : "write of 4 bytes at 0x200004: its fault callback reported an error");
         assert_int_equal(device.nr_accesses, 1);
-        assert_int_equal(t->vm.run.exit_reason, VM_GUEST_ERROR_EXIT);
-        testvm_destroy(t);
-    }
-}
-
-static ioport_fault_result_t nonsense_in(vm_vcpu_t *vcpu, void *cookie, unsigned port,
-                                         unsigned size, unsigned *result)
-{
-    (void)vcpu, (void)port, (void)size;
-    *result = 1;
-    return *(ioport_fault_result_t *)cookie;
-}
-
-static ioport_fault_result_t nonsense_unhandled(vm_vcpu_t *vcpu, unsigned port, bool is_in,
-                                                unsigned *value, size_t size, void *cookie)
-{
-    (void)is_in;
-    return nonsense_in(vcpu, cookie, port, (unsigned)size, value);
-}
-
-GUEST_CODE(read_port, "in $0x80, %al\n" GUEST_EXIT);
-
-static void test_a_port_verdict_that_there_is_not_is_an_error(void **state)
-{
-    static const int results[] = {3, 99, -1, INT32_MIN, INT32_MAX};
-
-    (void)state;
-    for (size_t i = 0; i < 2 * sizeof(results) / sizeof(results[0]); i++) {
-        struct testvm *t = testvm_create();
-        ioport_fault_result_t result = (ioport_fault_result_t)results[i / 2];
-        const vm_ioport_interface_t port = {&result, nonsense_in, NULL, "nonsense"};
-
-        testvm_boot(t, &read_port);
-        if (i % 2 == 0) {
-            assert_int_equal(
-                vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){HOST_PORT, HOST_PORT}, port), 0);
-        } else {
-            assert_int_equal(
-                vm_register_unhandled_ioport_callback(&t->vm, nonsense_unhandled, &result), 0);
-        }
-        assert_int_equal(testvm_run(t), -1);
-        assert_reason("the handler of port 0x80 reported an error for a read of 1 bytes");
-        assert_int_equal(hostvm_vm_end(&t->vm), HOSTVM_END_CALLBACK);
         assert_int_equal(t->vm.run.exit_reason, VM_GUEST_ERROR_EXIT);
         testvm_destroy(t);
     }
@@ -730,7 +643,6 @@ int main(void)
         cmocka_unit_test(test_no_callback_can_run_or_destroy_its_vm),
         vm_test(test_after_a_crash_every_call_works_and_the_vcpu_may_be_started_again),
         cmocka_unit_test(test_a_fault_verdict_that_there_is_not_is_an_error),
-        cmocka_unit_test(test_a_port_verdict_that_there_is_not_is_an_error),
     };
 
     return run_vm_tests(tests);

@@ -5,7 +5,11 @@
 #include <string.h>
 #include <sys/io.h>
 
+#include <sel4vm/arch/vmcall.h>
 #include <sel4vm/arch/vmexit_reasons.h>
+
+#include "support/guest_file.h"
+#include "support/operation.h"
 
 enum { PORT = 0x300, MAX_ACCESSES = 8 };
 
@@ -120,6 +124,25 @@ static void test_a_range_that_ends_before_it_begins_is_refused(void **state)
     assert_reason("cannot add a handler for ports 0x71 to 0x70: the last is below the first");
     assert_int_equal(vm_io_port_add_handler(NULL, (vm_ioport_range_t){1, 1}, interface), -1);
     assert_int_equal(t->vm.arch.ioport_list.num_ioports, 0);
+}
+
+static int add_range(struct scene *scene)
+{
+    return vm_io_port_add_handler(&scene->t->vm, (vm_ioport_range_t){0x60, 0x64},
+                                  (vm_ioport_interface_t){NULL, NULL, NULL, NULL});
+}
+
+static void check_no_range(struct scene *scene)
+{
+    assert_int_equal(scene->t->vm.arch.ioport_list.num_ioports, 0);
+}
+
+static void test_adding_a_handler_fails_whole(void **state)
+{
+    const struct operation op = {operation_needs_nothing, add_range, check_no_range, NULL, NULL};
+
+    (void)state;
+    operation_fail_each(&op);
 }
 
 static void test_a_refused_unhandled_callback_keeps_the_old_one(void **state)
@@ -473,12 +496,171 @@ static void test_a_handler_is_told_of_the_exit_in_vmx_terms(void **state)
     assert_int_equal(fields[1], PORT << 16);
 }
 
+/* --- the guest of guests/ --- */
+
+/* What its ports keep. */
+static uint8_t file[GUEST_PORT_FILE_SIZE];
+static uint8_t fifo[8];
+static unsigned nr_put;
+static unsigned nr_got;
+
+static ioport_fault_result_t write_kept(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
+                                        unsigned value)
+{
+    (void)vcpu;
+    (void)cookie;
+    if (port == GUEST_PORT_FIFO) {
+        assert_in_range(nr_put, 0, sizeof(fifo) - 1);
+        fifo[nr_put++] = (uint8_t)value;
+    } else {
+        memcpy(file + (port - GUEST_PORT_FILE_BASE), &value, size);
+    }
+    return IO_FAULT_HANDLED;
+}
+
+static ioport_fault_result_t read_kept(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
+                                       unsigned *result)
+{
+    (void)vcpu;
+    (void)cookie;
+    *result = 0;
+    if (port == GUEST_PORT_FIFO) {
+        assert_in_range(nr_got, 0, nr_put - 1);
+        *result = fifo[nr_got++];
+    } else if (port == GUEST_PORT_WIDE) {
+        *result = GUEST_PORT_WIDE_VALUE;
+    } else {
+        memcpy(result, file + (port - GUEST_PORT_FILE_BASE), size);
+    }
+    return IO_FAULT_HANDLED;
+}
+
+static void test_ports(void **state)
+{
+    static const vm_ioport_range_t ranges[] = {
+        {GUEST_PORT_FILE_BASE, GUEST_PORT_FILE_BASE + GUEST_PORT_FILE_SIZE - 1},
+        {GUEST_PORT_FIFO, GUEST_PORT_FIFO},
+        {GUEST_PORT_WIDE, GUEST_PORT_WIDE + 3},
+    };
+    const vm_ioport_interface_t interface = {NULL, read_kept, write_kept, NULL};
+    struct testvm *t = *state;
+
+    memset(file, 0, sizeof(file));
+    nr_put = nr_got = 0;
+    guest_file_boot(t, "ports");
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        assert_int_equal(vm_io_port_add_handler(&t->vm, ranges[i], interface), 0);
+    }
+    guest_file_run(t);
+}
+
+/* --- what a callback may not --- */
+
+static unsigned nr_tries;
+
+static void try_to_run_and_destroy(vm_t *vm)
+{
+    nr_tries++;
+    assert_int_equal(vm_run(vm), -1);
+    assert_reason("vm_run: the VM runs already");
+    assert_int_equal(hostvm_vm_destroy(vm), -1);
+    assert_reason("cannot destroy a VM that is in vm_run: stop it first");
+}
+
+static ioport_fault_result_t try_in_port(vm_vcpu_t *vcpu, void *cookie, unsigned port,
+                                         unsigned size, unsigned value)
+{
+    (void)cookie, (void)port, (void)size, (void)value;
+    try_to_run_and_destroy(vcpu->vm);
+    return IO_FAULT_HANDLED;
+}
+
+static ioport_fault_result_t try_in_unhandled_port(vm_vcpu_t *vcpu, unsigned port, bool is_in,
+                                                   unsigned *value, size_t size, void *cookie)
+{
+    (void)port, (void)is_in, (void)value, (void)size, (void)cookie;
+    try_to_run_and_destroy(vcpu->vm);
+    return IO_FAULT_HANDLED;
+}
+
+static int try_in_hypercall(vm_vcpu_t *vcpu)
+{
+    try_to_run_and_destroy(vcpu->vm);
+    return 0;
+}
+
+GUEST_CODE(call_all, "out %al, $0x80\n"
+                     "out %al, $0x81\n"
+                     "mov $0x5e0, %edx\n"
+                     "mov $12, %eax\n"
+                     "out %eax, %dx\n" GUEST_EXIT);
+
+static void test_no_callback_of_a_port_can_run_or_destroy_its_vm(void **state)
+{
+    struct testvm *t = *state;
+    const vm_ioport_interface_t interface = {NULL, NULL, try_in_port, "port"};
+
+    nr_tries = 0;
+    testvm_boot(t, &call_all);
+    assert_int_equal(vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){0x80, 0x80}, interface), 0);
+    assert_int_equal(vm_register_unhandled_ioport_callback(&t->vm, try_in_unhandled_port, NULL), 0);
+    assert_int_equal(vm_reg_new_vmcall_handler(&t->vm, try_in_hypercall, 12), 0);
+    testvm_run_to_exit(t);
+    assert_int_equal(nr_tries, 3);
+}
+
+/* --- verdicts that there are not --- */
+
+static ioport_fault_result_t nonsense_in(vm_vcpu_t *vcpu, void *cookie, unsigned port,
+                                         unsigned size, unsigned *result)
+{
+    (void)vcpu, (void)port, (void)size;
+    *result = 1;
+    return *(ioport_fault_result_t *)cookie;
+}
+
+static ioport_fault_result_t nonsense_unhandled(vm_vcpu_t *vcpu, unsigned port, bool is_in,
+                                                unsigned *value, size_t size, void *cookie)
+{
+    (void)is_in;
+    return nonsense_in(vcpu, cookie, port, (unsigned)size, value);
+}
+
+GUEST_CODE(read_port, "mov $0x300, %edx\nin %dx, %al\n" GUEST_EXIT);
+
+static void test_a_port_verdict_that_there_is_not_is_an_error(void **state)
+{
+    static const int results[] = {3, 99, -1, INT32_MIN, INT32_MAX};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof(results) / sizeof(results[0]); i++) {
+        struct testvm *t = testvm_create();
+        ioport_fault_result_t result = (ioport_fault_result_t)results[i / 2];
+        const vm_ioport_interface_t port = {&result, nonsense_in, NULL, "nonsense"};
+
+        testvm_boot(t, &read_port);
+        if (i % 2 == 0) {
+            assert_int_equal(vm_io_port_add_handler(&t->vm, (vm_ioport_range_t){PORT, PORT}, port),
+                             0);
+        } else {
+            assert_int_equal(
+                vm_register_unhandled_ioport_callback(&t->vm, nonsense_unhandled, &result), 0);
+        }
+        assert_int_equal(testvm_run(t), -1);
+        assert_reason("the handler of port 0x300 reported an error for a read of 1 bytes");
+        assert_int_equal(hostvm_vm_end(&t->vm), HOSTVM_END_CALLBACK);
+        assert_int_equal(t->vm.run.exit_reason, VM_GUEST_ERROR_EXIT);
+        testvm_destroy(t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         vm_test(test_handlers_are_sorted_by_their_first_port),
         vm_test(test_a_port_has_one_handler),
         vm_test(test_a_range_that_ends_before_it_begins_is_refused),
+        cmocka_unit_test(test_adding_a_handler_fails_whole),
         vm_test(test_a_refused_unhandled_callback_keeps_the_old_one),
         vm_test(test_ports_of_the_host_are_not_given_away_unasked),
         cmocka_unit_test(test_ports_of_the_host_that_have_a_handler_are_not_given_away),
@@ -497,6 +679,9 @@ int main(void)
         vm_test(test_a_handler_reads_and_sets_registers),
         vm_test(test_a_handler_may_add_handlers),
         vm_test(test_a_handler_is_told_of_the_exit_in_vmx_terms),
+        vm_test(test_ports),
+        vm_test(test_no_callback_of_a_port_can_run_or_destroy_its_vm),
+        cmocka_unit_test(test_a_port_verdict_that_there_is_not_is_an_error),
     };
 
     return run_vm_tests(tests);

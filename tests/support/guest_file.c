@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <sel4vm/guest_ram.h>
+#include <sel4vm/guest_vcpu_fault.h>
 
 #include "lib/contract.h"
 
@@ -16,16 +17,69 @@ static size_t nr_printed;
 
 GUEST_CODE(replaced, GUEST_HALT);
 
-static void take(vm_vcpu_t *vcpu, unsigned port, unsigned value, void *cookie)
+static port_fn more_ports; /* NULL: none */
+static void *more_ports_cookie;
+
+static unsigned take(vm_vcpu_t *vcpu, unsigned port, bool is_read, unsigned value, void *cookie)
 {
     struct testvm *t = cookie;
 
     if (port == GUEST_SYNC_PORT && t->listener != NULL) {
         t->listener(vcpu, t->listener_cookie);
-    }
-    if (port == GUEST_PRINT_PORT && nr_printed + 1 < sizeof(printed)) {
+    } else if (port == GUEST_PRINT_PORT && nr_printed + 1 < sizeof(printed)) {
         printed[nr_printed++] = (char)value;
+    } else if (more_ports != NULL) {
+        return more_ports(vcpu, port, is_read, value, more_ports_cookie);
     }
+    return 0;
+}
+
+void guest_file_take_ports(struct testvm *t, unsigned first, unsigned last, port_fn fn,
+                           void *cookie)
+{
+    testvm_take_ports(t, first, last, take, t);
+    more_ports = fn;
+    more_ports_cookie = cookie;
+}
+
+/* --- a device that keeps bytes --- */
+
+static struct guest_file_device device;
+
+static memory_fault_result_t keep(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t size,
+                                  void *cookie)
+{
+    uintptr_t offset = addr - GUEST_DEVICE_BASE;
+    seL4_Word data = is_vcpu_read_fault(vcpu) ? 0 : get_vcpu_fault_data(vcpu);
+
+    (void)vm;
+    (void)cookie;
+    assert_in_range(offset + size, 1, sizeof(device.bytes));
+    if (device.nr_accesses < sizeof(device.sizes)) {
+        device.sizes[device.nr_accesses] = (uint8_t)size;
+    }
+    device.nr_accesses++;
+    if (is_vcpu_read_fault(vcpu)) {
+        memcpy(&data, device.bytes + offset, size);
+        if (READS_HAVE_LANES && size < sizeof(data)) {
+            data <<= (addr & 3) * 8;
+        }
+        assert_int_equal(set_vcpu_fault_data(vcpu, data), 0);
+    } else {
+        memcpy(device.bytes + offset, &data, size);
+    }
+    advance_vcpu_fault(vcpu);
+    return FAULT_HANDLED;
+}
+
+const struct guest_file_device *guest_file_add_device(struct testvm *t)
+{
+    memset(&device, 0, sizeof(device));
+    for (uintptr_t page = 0; page < GUEST_DEVICE_SIZE; page += GUEST_DEVICE_PAGE) {
+        assert_non_null(
+            vm_reserve_memory_at(&t->vm, GUEST_DEVICE_BASE + page, GUEST_DEVICE_PAGE, keep, NULL));
+    }
+    return &device;
 }
 
 const char *guest_file_printed(void)
@@ -113,7 +167,9 @@ void guest_file_boot(struct testvm *t, const char *name)
     memset(printed, 0, sizeof(printed));
     testvm_boot(t, &replaced);
     assert_int_equal(vm_ram_register_at(&t->vm, ram, GUEST_RAM_END - ram, false), 0);
-    testvm_take_ports(t, GUEST_PRINT_PORT, GUEST_SYNC_PORT, take, t);
+    more_ports = NULL;
+    testvm_take_ports(t, GUEST_PRINT_PORT, GUEST_PRINT_PORT, take, t);
+    testvm_take_ports(t, GUEST_SYNC_PORT, GUEST_SYNC_PORT, take, t);
     testvm_boot_vcpu(t, t->vcpu, load(t, bytes, size), STACK_GPA);
 }
 

@@ -53,7 +53,10 @@ struct guest_code {
 #define guest_mark(code, name) ((uintptr_t)((name) - (code).begin))
 
 typedef void (*listener_fn)(vm_vcpu_t *vcpu, void *cookie);
-typedef void (*port_fn)(vm_vcpu_t *vcpu, unsigned port, unsigned value, void *cookie);
+
+/* Returns what a read gives. */
+typedef unsigned (*port_fn)(vm_vcpu_t *vcpu, unsigned port, bool is_read, unsigned value,
+                            void *cookie);
 
 struct testvm {
     hostvm_env_t env;
@@ -96,8 +99,9 @@ vm_vcpu_t *testvm_boot_two(struct testvm *t, const struct guest_code *first,
 /* At each GUEST_KNOCK of the guest, on its thread. Once, after testvm_boot. */
 void testvm_listen(struct testvm *t, listener_fn listener, void *cookie);
 
-/* Bytes that the guest writes to these two ports, or what is in their place, go to the function. */
-void testvm_take_ports(struct testvm *t, unsigned first, unsigned second, port_fn fn, void *cookie);
+/* Bytes that the guest exchanges by these ports, or what is in their place, go through the
+ * function. Arm: those of all ports do that were not taken otherwise. */
+void testvm_take_ports(struct testvm *t, unsigned first, unsigned last, port_fn fn, void *cookie);
 
 /* What the guest has at DEVICE_GPA is guest-physical gpa from now on, for 2 MiB; before it runs. */
 void testvm_map_device_at(struct testvm *t, uintptr_t gpa);
@@ -124,6 +128,11 @@ int testvm_set_system_reg(vm_vcpu_t *vcpu, seL4_Word reg, seL4_Word value);
 
 /* Registers a handler of whatever calls this architecture's guests have, before the start. */
 void testvm_take_calls(struct testvm *t);
+
+/* Calls that this architecture alone has and that take a VM: asks for something impossible by this
+ * VM, which is none. Returns what the call does. */
+const char *testvm_machine_call_name(unsigned i);
+int testvm_machine_call(vm_t *vm, unsigned i);
 
 /* Fails the test unless the memory that the first vcpu brings along is there as it should be; or,
  * without a vcpu, none of it. */

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -16,6 +17,7 @@
 #include <hostvm/virtio.h>
 #include <hostvm/vm.h>
 #include <sel4vm/boot.h>
+#include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_ram.h>
 
 #include "support/fake_kvm.h"
@@ -107,24 +109,37 @@ static inline int driver_leak_end(void **state)
 
 #define driver_test(f) cmocka_unit_test_setup_teardown(f, driver_leak_begin, driver_leak_end)
 
+/* The last thing that was said. */
+static char driver_said[512];
+
+static inline void driver_log(void *cookie, enum hostvm_log_level level, const char *message)
+{
+    (void)cookie;
+    (void)level;
+    (void)snprintf(driver_said, sizeof(driver_said), "%s", message);
+}
+
 /* A VM with RAM, and no device yet. */
 static inline vm_t *driver_begin(void)
 {
-    const hostvm_env_config_t config = {.log_level = HOSTVM_LOG_ERROR};
+    const hostvm_env_config_t config = {.log_fn = driver_log};
 
     memset(&driver, 0, sizeof(driver));
-    fake_kvm_begin();
+    driver_said[0] = '\0';
+    fake_kvm_begin_with(&(struct fake_kvm_faults){.has_interrupts = true});
     assert_int_equal(hostvm_env_create(&driver.env, &config), 0);
     assert_int_equal(vm_init(&driver.vm, &driver.env.vka, &driver.env.simple, driver.env.vspace,
                              &driver.env.io_ops, driver.env.endpoint, "driver"),
                      0);
     assert_int_equal(vm_ram_register_at(&driver.vm, 0, DRIVER_RAM, false), 0);
+    assert_int_equal(vm_create_default_irq_controller(&driver.vm), 0);
     return &driver.vm;
 }
 
 /* The device is gone by now. */
 static inline void driver_end(void)
 {
+    assert_int_equal(fake_kvm_eventfds(), 0);
     assert_int_equal(hostvm_vm_destroy(&driver.vm), 0);
     hostvm_env_destroy(&driver.env);
     fake_kvm_end();

@@ -20,6 +20,7 @@
 struct disk {
     char *path; /* for what is said */
     int fd;
+    int lock_fd;  /* another opening of the same: what a ring holds of fd can outlive us a little */
     int watch_fd; /* -1: none */
     bool is_device;
     struct disk_traits traits;
@@ -86,29 +87,47 @@ static int refuse_open(const struct disk *disk)
     }
 }
 
-/* Before it is opened: opening a device can do something, opening a pipe can wait. */
+static int open_again(struct disk *disk, const struct stat *first)
+{
+    struct stat second;
+
+    disk->fd = open(disk->path, (disk->traits.is_readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+    if (disk->fd < 0 || fstat(disk->fd, &second) < 0) {
+        return refuse_errno(disk->path);
+    }
+    if (second.st_dev != first->st_dev || second.st_ino != first->st_ino ||
+        second.st_rdev != first->st_rdev) {
+        return refuse(-ESTALE, disk->path, "it was replaced while it was opened");
+    }
+    return 0;
+}
+
+/* Its kind before it is opened: opening a device can do something, opening a pipe can wait. */
 static int open_file(struct disk *disk)
 {
-    int flags = disk->traits.is_readonly ? O_RDONLY : O_RDWR;
-    struct stat before, stat_now;
+    int flags = (disk->traits.is_readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC;
+    struct stat status;
+    int r;
 
-    if (stat(disk->path, &before) < 0) {
+    if (stat(disk->path, &status) < 0) {
         return refuse_errno(disk->path);
     }
-    if (check_kind(disk->path, &before) < 0) {
-        return S_ISDIR(before.st_mode) ? -EISDIR : -ENODEV;
+    r = check_kind(disk->path, &status);
+    if (r < 0) {
+        return r;
     }
     /* Of a device that it writes, a program can be the only user, also beside file systems. */
-    flags |= S_ISBLK(before.st_mode) && !disk->traits.is_readonly ? O_EXCL : 0;
-    disk->fd = open(disk->path, flags | O_CLOEXEC);
-    if (disk->fd < 0) {
+    flags |= S_ISBLK(status.st_mode) && !disk->traits.is_readonly ? O_EXCL : 0;
+    disk->lock_fd = open(disk->path, flags);
+    if (disk->lock_fd < 0) {
         return refuse_open(disk);
     }
-    if (fstat(disk->fd, &stat_now) < 0) {
+    if (fstat(disk->lock_fd, &status) < 0) {
         return refuse_errno(disk->path);
     }
-    disk->is_device = S_ISBLK(stat_now.st_mode);
-    return check_kind(disk->path, &stat_now);
+    disk->is_device = S_ISBLK(status.st_mode);
+    r = check_kind(disk->path, &status);
+    return r < 0 ? r : open_again(disk, &status);
 }
 
 /* The lock belongs to the open file: it ends with it, however we end. */
@@ -119,7 +138,7 @@ static int lock_file(struct disk *disk)
         .l_whence = SEEK_SET,
     };
 
-    if (fcntl(disk->fd, F_OFD_SETLK, &lock) == 0) {
+    if (fcntl(disk->lock_fd, F_OFD_SETLK, &lock) == 0) {
         return 0;
     }
     if (errno == EAGAIN || errno == EACCES) {
@@ -302,6 +321,7 @@ int disk_open(const char *path, bool is_readonly, struct disk **ret_disk)
         return refuse(-ENOMEM, path, "%s", strerror(ENOMEM));
     }
     disk->fd = -1;
+    disk->lock_fd = -1;
     disk->watch_fd = -1;
     disk->traits.is_readonly = is_readonly;
     atomic_flag_clear(&disk->has_complained);
@@ -314,17 +334,21 @@ int disk_open(const char *path, bool is_readonly, struct disk **ret_disk)
     return 0;
 }
 
+static void close_fd(int fd)
+{
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
 void disk_close(struct disk *disk)
 {
     if (disk == NULL) {
         return;
     }
-    if (disk->watch_fd >= 0) {
-        (void)close(disk->watch_fd);
-    }
-    if (disk->fd >= 0) {
-        (void)close(disk->fd);
-    }
+    close_fd(disk->watch_fd);
+    close_fd(disk->fd);
+    close_fd(disk->lock_fd);
     free(disk->path);
     free(disk);
 }
@@ -379,6 +403,7 @@ void disk_complain(struct disk *disk, const char *what, uint64_t offset, int err
 {
     if (!atomic_flag_test_and_set(&disk->has_complained)) {
         (void)fprintf(stderr, "hostvm: disk '%s': cannot %s at 0x%llx: %s; the guest is told\n",
-                      disk->path, what, (unsigned long long)offset, strerror(error));
+                      disk->path, what, (unsigned long long)offset,
+                      error == ENODATA ? "the file has become shorter" : strerror(error));
     }
 }

@@ -1,5 +1,6 @@
 /* The interrupt controller of an Arm VM, KVM's GIC: creation, and the levels of its inputs. */
 #include <errno.h>
+#include <string.h>
 
 #include <hostvm/chipset.h>
 
@@ -141,15 +142,6 @@ int arch_irq_controller_create(vm_t *vm)
     return r;
 }
 
-int gic_set_up(vm_t *vm)
-{
-    int r = kvm_device_set(vm->hosted->arch.gic_fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
-                           KVM_DEV_ARM_VGIC_CTRL_INIT, NULL, "set up the interrupt controller");
-
-    vm->hosted->arch.is_gic_ready = r == 0;
-    return r;
-}
-
 void gic_fini(vm_t *vm)
 {
     if (vm->hosted->arch.gic_version != 0) {
@@ -165,7 +157,7 @@ int hostvm_vm_gic_version(vm_t *vm)
 
 bool arch_irq_controller_is_ready(const vm_t *vm)
 {
-    return vm->hosted->arch.is_gic_ready;
+    return atomic_load(&vm->hosted->arch.is_gic_ready);
 }
 
 /* --- inputs --- */
@@ -198,21 +190,36 @@ void arch_routes(struct kvm_irq_routing_entry *entries)
     }
 }
 
+/* Until the controller is set up KVM takes no interrupts: the state of shared ones, which is there
+ * by now, is what gic_set_up raises. */
+static int set_later(unsigned irq)
+{
+    if (irq >= FIRST_SHARED) {
+        return 0;
+    }
+    return fail(-EAGAIN, "cannot set interrupt %u of a vcpu: none was started yet", irq);
+}
+
 /* Documentation/virt/kvm/api.rst, KVM_IRQ_LINE: kind, vcpu, number. */
 static int set_input(vm_t *vm, unsigned vcpu_id, unsigned irq, int level)
 {
     unsigned line = KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT | irq;
     int status;
+    int r;
 
     if (irq < FIRST_PRIVATE) {
         return fail(-EINVAL, "cannot set interrupt %u: only software sends 0 to %d", irq,
                     FIRST_PRIVATE - 1);
     }
+    if (!atomic_load(&vm->hosted->arch.is_gic_ready)) {
+        return set_later(irq);
+    }
     if (irq < FIRST_SHARED) {
         line = KVM_ARM_IRQ_TYPE_PPI << KVM_ARM_IRQ_TYPE_SHIFT | vcpu_id << KVM_ARM_IRQ_VCPU_SHIFT |
                irq;
     }
-    return kvm_irq_line(&vm->hosted->kvm, line, level, &status);
+    r = kvm_irq_line(&vm->hosted->kvm, line, level, &status);
+    return r < 0 ? fail(r, "cannot set interrupt line %u: %s", irq, strerror(-r)) : 0;
 }
 
 static int pulse(vm_vcpu_t *vcpu, unsigned irq)
@@ -228,6 +235,34 @@ static int raise_anew(vm_t *vm, unsigned irq)
     int r = set_input(vm, 0, irq, 0);
 
     return r < 0 ? r : set_input(vm, 0, irq, 1);
+}
+
+static int raise_what_waits(vm_t *vm)
+{
+    int r = 0;
+
+    for (unsigned irq = FIRST_SHARED; r == 0 && irq < ARCH_NR_IRQS; irq++) {
+        if (atomic_load(&vm->hosted->arch.irqs[irq]) != IRQ_LOW) {
+            r = set_input(vm, 0, irq, 1);
+        }
+    }
+    return r;
+}
+
+/* Ready first: who changes an interrupt meanwhile sees that, or we see the change. */
+int gic_set_up(vm_t *vm)
+{
+    int r = kvm_device_set(vm->hosted->arch.gic_fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
+                           KVM_DEV_ARM_VGIC_CTRL_INIT, NULL, "set up the interrupt controller");
+
+    if (r == 0) {
+        atomic_store(&vm->hosted->arch.is_gic_ready, true);
+        r = raise_what_waits(vm);
+    }
+    if (r < 0) {
+        atomic_store(&vm->hosted->arch.is_gic_ready, false); /* and all of it once more */
+    }
+    return r;
 }
 
 int arch_irq_inject(vm_vcpu_t *vcpu, unsigned irq)

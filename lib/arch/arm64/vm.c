@@ -46,6 +46,9 @@ uintptr_t vm_arm_ipa_to_pa(vm_t *vm, uintptr_t ipa_base, size_t size)
 
 int hostvm_vm_create_pit(vm_t *vm)
 {
+    if (!vm_is_usable(vm)) {
+        return public_status(vm, fail(-EINVAL, "hostvm_vm_create_pit: no VM given"));
+    }
     return public_status(
         vm, fail(-EOPNOTSUPP, "cannot create the timer chip: only a PC has it; an Arm processor "
                               "has timers of its own"));
@@ -57,7 +60,7 @@ hostvm_vmcall_mode_t hostvm_vmcall_mode(vm_t *vm)
     return HOSTVM_VMCALL_NONE;
 }
 
-/* --- the processor: it is the host's in every model, PMU left out --- */
+/* --- the processor: it is the host's in every model --- */
 
 static int set_cpu_model(struct hosted_vm *hosted, hostvm_cpu_model_t model)
 {

@@ -237,9 +237,8 @@ int hostvm_vcpu_wait_for_startup(vm_vcpu_t *vcpu)
     vm_enter(vcpu->vm);
     if (vcpu->hosted->is_open || vcpu->vcpu_id == BOOT_VCPU || !vcpu->vm->hosted->kvm.has_irqchip) {
         r = fail(-EINVAL,
-                 "vcpu %u cannot wait for a start-up interrupt: it is the boot vcpu, was started "
-                 "already, or the "
-                 "VM has no interrupt controller",
+                 "vcpu %u cannot wait until the guest starts it: it is the boot vcpu, was started "
+                 "already, or the VM has no interrupt controller",
                  vcpu->vcpu_id);
     } else {
         vcpu->hosted->arch.waits_for_startup = true;

@@ -27,20 +27,24 @@ enum {
 static memory_fault_result_t ports(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t size,
                                    void *cookie)
 {
+    bool is_read = is_vcpu_read_fault(vcpu);
+    unsigned port = (unsigned)(addr - PORTS_GPA);
     struct testvm *t = cookie;
+    seL4_Word value;
 
     (void)vm;
     (void)size;
-    if (is_vcpu_read_fault(vcpu)) {
-        return FAULT_ERROR;
-    }
-    if (addr == PORTS_GPA + EXIT_PORT) {
+    if (!is_read && port == EXIT_PORT) {
         testvm_exited(t, (unsigned)get_vcpu_fault_data(vcpu));
-    } else if (addr == PORTS_GPA + KNOCK_PORT && t->listener != NULL) {
+    } else if (!is_read && port == KNOCK_PORT && t->listener != NULL) {
         t->listener(vcpu, t->listener_cookie);
     } else if (t->port != NULL) {
-        t->port(vcpu, (unsigned)(addr - PORTS_GPA), (unsigned)get_vcpu_fault_data(vcpu),
-                t->port_cookie);
+        value = t->port(vcpu, port, is_read, (unsigned)get_vcpu_fault_data(vcpu), t->port_cookie);
+        if (is_read) {
+            assert_int_equal(set_vcpu_fault_data(vcpu, value << (addr & 3) * 8), 0);
+        }
+    } else if (is_read) {
+        return FAULT_ERROR;
     }
     advance_vcpu_fault(vcpu);
     return FAULT_HANDLED;
@@ -84,10 +88,10 @@ void testvm_map_device_at(struct testvm *t, uintptr_t gpa)
     second[DEVICE_GPA >> LARGE_BITS] = gpa | BLOCK | TYPE(0);
 }
 
-void testvm_take_ports(struct testvm *t, unsigned first, unsigned second, port_fn fn, void *cookie)
+void testvm_take_ports(struct testvm *t, unsigned first, unsigned last, port_fn fn, void *cookie)
 {
     (void)first;
-    (void)second;
+    (void)last;
     t->port = fn;
     t->port_cookie = cookie;
 }
@@ -178,6 +182,18 @@ static int refuse_call(vm_vcpu_t *vcpu, seL4_UserContext *regs)
 void testvm_take_calls(struct testvm *t)
 {
     assert_int_equal(vm_register_smc_handler_callback(&t->vm, refuse_call), 0);
+}
+
+const char *testvm_machine_call_name(unsigned i)
+{
+    (void)i;
+    return "vm_register_smc_handler_callback";
+}
+
+int testvm_machine_call(vm_t *vm, unsigned i)
+{
+    (void)i;
+    return vm_register_smc_handler_callback(vm, refuse_call);
 }
 
 void testvm_check_vcpu_memory(struct testvm *t)

@@ -10,6 +10,7 @@
 enum { PORTS_GPA = 0x30000000, EXIT_PORT = 0xf4, KNOCK_PORT = 0x80 };
 
 typedef unsigned testvm_reg_t;
+typedef seL4_UserContext testvm_context_t;
 
 #define CONTEXT_REG(name) (offsetof(seL4_UserContext, name) / sizeof(seL4_Word))
 
@@ -31,8 +32,18 @@ enum { TEST_IRQ = 40, TEST_LEVEL_IRQ = 41, OTHER_IRQ = 50, NR_IRQS = 256 };
  * GICv2's lies below. */
 enum { IRQ_CONTROLLER_GPA = 0x8000000, OTHER_IRQ_CONTROLLER_GPA = 0x80a0000 };
 
+/* Does a read's data lie at its place in the word of 32 bits around it? */
+enum { READS_HAVE_LANES = 1 };
+
+/* Is code fetched where nothing is the guest's own exception? */
+enum { FETCHES_FAULT_IN_GUEST = 1 };
+
 /* Of vm_run, when the notification callback has returned 1. */
 enum { NOTIFICATION_RESULT_OF_ONE = -1 };
+
+/* The controllers' lines. */
+enum { FIRST_LINE = 32, LAST_LINE = 255 };
+#define NO_SUCH_LINE "there is no interrupt line 256: the controllers have 32 to 255"
 
 /* Of vm_set_irq_level, for a line that the guest has masked. */
 enum { MASKED_RESULT = 0 };
@@ -103,7 +114,7 @@ enum { LOAD_OFFSET = 4 };
     "8: " text "ldr x15, =" #address "\nldar w14, [x15]\ncbz w14, 8b\n"
 #define GUEST_WHILE_VALUE(address, value, text)                                                    \
     "8: ldr x15, =" #address "\nldar w14, [x15]\ncmp w14, #" #value "\nb.ne 9f\n" text "b "        \
-                                                                                       "8b\n9:\n"
+    "8b\n9:\n"
 #define GUEST_UNTIL_D(text) "8: " text "cbz x3, 8b\n"
 
 /* B, one more than before, goes to memory; unless it comes back, GUEST_OTHERWISE goes on. */
@@ -121,6 +132,11 @@ enum { LOAD_OFFSET = 4 };
 #define GUEST_DIE "ldr x15, =0x2f000000\nstp xzr, xzr, [x15]\n"
 #define DIE_REASON                                                                                 \
     "write at 0x2f000000 by an instruction that the processor does not describe (a pair of "       \
+    "registers, an atomic operation, a base register written back): there is no memory"
+
+/* Of a run that a guest's odd store to a device ends. */
+#define ODD_STORE_REASON                                                                           \
+    "write at 0x20000000 by an instruction that the processor does not describe (a pair of "       \
     "registers, an atomic operation, a base register written back): there is no memory"
 
 /* What the report of a crash says when a guest's first instruction was GUEST_LOAD_B(0x200004). */
@@ -158,6 +174,9 @@ enum { LOAD_OFFSET = 4 };
  * may wake up before: KVM_RUN that returns has ended it. */
 #define GUEST_SLEEP_UNTIL_IRQ                                                                      \
     "6: wfi\nmsr daifclr, #2\nisb\nmsr daifset, #2\ncbz x20, 6b\nmsr daifclr, #2\n"
+
+/* testvm_machine_call. */
+enum { NR_MACHINE_CALLS = 1 };
 
 /* Registers of the system's, each with its own call of KVM's; the first of them with values that
  * nothing in a test's guest minds. */

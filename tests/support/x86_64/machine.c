@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include <sel4vm/arch/vmcall.h>
+#include <hostvm/vmcall.h>
 
 static ioport_fault_result_t exit_port(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
                                        unsigned value)
@@ -84,28 +84,34 @@ void testvm_map_device_at(struct testvm *t, uintptr_t gpa)
     directory[DEVICE_GPA >> LARGE_BITS] = gpa | 0x87; /* as vm_create_vcpu made the others */
 }
 
-static ioport_fault_result_t any_port(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
-                                      unsigned value)
+static ioport_fault_result_t write_port(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
+                                        unsigned value)
 {
     struct testvm *t = cookie;
 
     (void)size;
-    t->port(vcpu, port, value, t->port_cookie);
+    (void)t->port(vcpu, port, false, value, t->port_cookie);
     return IO_FAULT_HANDLED;
 }
 
-void testvm_take_ports(struct testvm *t, unsigned first, unsigned second, port_fn fn, void *cookie)
+static ioport_fault_result_t read_port(vm_vcpu_t *vcpu, void *cookie, unsigned port, unsigned size,
+                                       unsigned *result)
 {
-    const unsigned ports[] = {first, second};
-    const vm_ioport_interface_t interface = {t, NULL, any_port, "guest"};
+    struct testvm *t = cookie;
+
+    (void)size;
+    *result = t->port(vcpu, port, true, 0, t->port_cookie);
+    return IO_FAULT_HANDLED;
+}
+
+void testvm_take_ports(struct testvm *t, unsigned first, unsigned last, port_fn fn, void *cookie)
+{
+    const vm_ioport_range_t range = {(uint16_t)first, (uint16_t)last};
+    const vm_ioport_interface_t interface = {t, read_port, write_port, "guest"};
 
     t->port = fn;
     t->port_cookie = cookie;
-    for (int i = 0; i < 2; i++) {
-        const vm_ioport_range_t range = {(uint16_t)ports[i], (uint16_t)ports[i]};
-
-        assert_int_equal(vm_io_port_add_handler(&t->vm, range, interface), 0);
-    }
+    assert_int_equal(vm_io_port_add_handler(&t->vm, range, interface), 0);
 }
 
 /* --- interrupts --- */
@@ -181,6 +187,41 @@ static int refuse_call(vm_vcpu_t *vcpu)
 void testvm_take_calls(struct testvm *t)
 {
     assert_int_equal(vm_reg_new_vmcall_handler(&t->vm, refuse_call, 12), 0);
+}
+
+static ioport_fault_result_t never_accessed(vm_vcpu_t *vcpu, unsigned port, bool is_in,
+                                            unsigned *value, size_t size, void *cookie)
+{
+    (void)vcpu, (void)port, (void)is_in, (void)value, (void)size, (void)cookie;
+    fail();
+    return IO_FAULT_ERROR;
+}
+
+const char *testvm_machine_call_name(unsigned i)
+{
+    static const char *const names[NR_MACHINE_CALLS] = {
+        "vm_io_port_add_handler",
+        "vm_register_unhandled_ioport_callback",
+        "vm_reg_new_vmcall_handler",
+    };
+
+    return names[i];
+}
+
+int testvm_machine_call(vm_t *vm, unsigned i)
+{
+    const vm_ioport_interface_t interface = {NULL, NULL, NULL, NULL};
+
+    switch (i) {
+    case 0:
+        return vm_io_port_add_handler(vm, (vm_ioport_range_t){1, 1}, interface);
+    case 1:
+        return vm_register_unhandled_ioport_callback(vm, never_accessed, NULL);
+    default:
+        return hostvm_vmcall_mode(vm) == HOSTVM_VMCALL_NONE
+                   ? vm_reg_new_vmcall_handler(vm, refuse_call, 1)
+                   : 0;
+    }
 }
 
 /* Page tables (Intel SDM 3A, 4.5). */

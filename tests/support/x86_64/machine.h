@@ -8,6 +8,7 @@
 enum { EXIT_PORT = 0xf4, KNOCK_PORT = 0x80 };
 
 typedef vcpu_context_reg_t testvm_reg_t;
+typedef seL4_VCPUContext testvm_context_t;
 
 /* The two that guests' loads go to, two that are theirs to keep numbers in, and the one that counts
  * interrupts (testvm_take_irqs). */
@@ -25,8 +26,18 @@ enum { TEST_IRQ = 4, TEST_LEVEL_IRQ = 5, OTHER_IRQ = 10, NR_IRQS = 16 };
 /* Where the controllers are: nothing else can be. */
 enum { IRQ_CONTROLLER_GPA = 0xfec00000, OTHER_IRQ_CONTROLLER_GPA = 0xfee00000 };
 
+/* Does a read's data lie at its place in the word of 32 bits around it? */
+enum { READS_HAVE_LANES = 0 };
+
+/* Is code fetched where nothing is the guest's own exception? */
+enum { FETCHES_FAULT_IN_GUEST = 0 };
+
 /* Of vm_run, when the notification callback has returned 1. */
 enum { NOTIFICATION_RESULT_OF_ONE = 0 };
+
+/* The controllers' lines. */
+enum { FIRST_LINE = 0, LAST_LINE = 23 };
+#define NO_SUCH_LINE "there is no interrupt line 24: the controllers have 0 to 23"
 
 /* Of vm_set_irq_level, for a line that the guest has masked. */
 enum { MASKED_RESULT = -1 };
@@ -106,6 +117,10 @@ enum { LOAD_OFFSET = 0 };
 #define GUEST_DIE  "ud2\n"
 #define DIE_REASON "triple fault"
 
+/* Of a run that a guest's odd store to a device ends. */
+#define ODD_STORE_REASON                                                                           \
+    "KVM cannot emulate the instruction, or there is no memory where it should be"
+
 /* What the report of a crash says when a guest's first instruction was GUEST_LOAD_B(0x200004). */
 #define CRASH_TEXTS                                                                                \
     "  rip 0000000000001000", "  rax 0000000000000000", "  cr0 80000011",                          \
@@ -135,6 +150,9 @@ enum { IRQ_VECTOR = 0x20 };
 
 /* Asleep, until the first; interrupts are off before. */
 #define GUEST_SLEEP_UNTIL_IRQ "sti\nhlt\n"
+
+/* testvm_machine_call. */
+enum { NR_MACHINE_CALLS = 3 };
 
 /* Registers of the system's, of all the kinds that KVM has calls for; the first of them with values
  * that nothing in a test's guest minds. */

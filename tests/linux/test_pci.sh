@@ -1,0 +1,126 @@
+#!/bin/bash
+# Here live the tests of virtio devices on PCI with Debian's stock kernel, run in the box of each architecture.
+#
+# ARCHS='x86_64 arm64' tests those alone; HOSTVM=FILE, with one of them, another build than build/ARCH-plain/hostvm.
+# One line per check; exit 1 on a failure. The same script runs outside and, as a script for busybox, inside (--inside).
+
+# --- in the guest: what it finds is told line by line ---
+
+write_init() {
+    cat > "$1" <<'INIT'
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+exec > /dev/console 2>&1
+for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio-rng; do
+    insmod /modules/$module.ko || echo "insmod $module: $?"
+done
+for device in /sys/bus/pci/devices/*; do
+    echo "function $(cat $device/vendor):$(cat $device/device) class $(cat $device/class)"
+done
+echo "entropy $(dd if=/dev/hwrng bs=64 count=8 2> /dev/null | wc -c)"
+grep virtio /proc/interrupts | sed 's/^/interrupt /'
+dmesg | grep -E 'MMCONFIG|ECAM at|ITS@' | sed 's/^/bridge /'
+dmesg -r | grep -E '^<[0-3]>.*(pci|PCI|virtio)' | sed 's/^/complaint /'
+echo 'that is all'
+poweroff -f
+INIT
+    chmod +x "$1"
+}
+
+# --- inside: only busybox is there ---
+
+make_initramfs() {
+    mkdir -p /tmp/root/bin /tmp/root/dev /tmp/root/sys /tmp/root/proc /tmp/root/modules
+    cp /usr/bin/busybox /tmp/root/bin/busybox
+    cp /lib/modules/virtio*.ko /tmp/root/modules
+    write_init /tmp/root/init
+    (cd /tmp/root && find . | cpio -o -H newc 2> /dev/null) > /tmp/initramfs
+}
+
+# boot OPTION...: screen is what the guest said, if it came to its end.
+boot() {
+    append="console=$console quiet $1"
+    shift
+    status=0
+    timeout 200 "$hostvm" run --virtio pci --kernel /vmlinuz --initrd /tmp/initramfs --append "$append" "$@" \
+        > /tmp/raw 2> /tmp/err < /dev/null || status=$?
+    tr -d '\r' < /tmp/raw > /tmp/screen
+}
+
+# expect NAME PATTERN: a line of the guest's matches; not NAME PATTERN: none does.
+expect() {
+    if [ $status -eq 0 ] && grep -qx 'that is all' /tmp/screen && grep -qE "$2" /tmp/screen; then
+        echo "ok - $1"
+        return
+    fi
+    echo "not ok - $1"
+    echo "# status $status; no line '$2' in:"
+    tail -n 40 /tmp/screen | sed 's/^/#   /'
+    head -n 14 /tmp/err | sed 's/^/#   /'
+    failures=$((failures + 1))
+}
+
+expect_no() {
+    if [ $status -eq 0 ] && ! grep -E "$2" /tmp/screen /tmp/err; then
+        echo "ok - $1"
+    else
+        echo "not ok - $1"
+        failures=$((failures + 1))
+    fi
+}
+
+# Counted on one of the processors, for the device's queue or for all of it.
+inside() {
+    hostvm=$1
+    failures=0
+    console=ttyS0
+    message='interrupt .* [1-9][0-9]* .*PCI-MSI.* virtio0-input'
+    line='interrupt .* [1-9][0-9]* .*IO-APIC +21-fasteoi +virtio0'
+    registers='bridge .*MMCONFIG .* at \[mem 0xe0000000-0xe00fffff\]'
+    if [ "$(uname -m)" = aarch64 ]; then
+        console=ttyAMA0
+        message='interrupt .* [1-9][0-9]* .*ITS-MSI.* virtio0-input'
+        line='interrupt .* [1-9][0-9]* .*GICv3 +35 Level +virtio0'
+        registers='bridge .*ECAM at \[mem 0x3f000000-0x3f0fffff\]'
+    fi
+    make_initramfs
+    boot ''
+    expect 'the_bridge_is_where_the_tables_say' "^$registers"
+    expect 'the_entropy_device_is_on_the_bus' '^function 0x1af4:0x1044 class 0xff0000$'
+    expect 'it_gives_entropy' '^entropy 512$'
+    expect 'it_interrupts_by_messages' "^$message\$"
+    expect_no 'nobody_complains' '^complaint|[wW]arn'
+    boot pci=nomsi
+    expect 'it_gives_entropy_without_messages' '^entropy 512$'
+    expect 'it_interrupts_by_its_line' "^$line\$"
+    exit $((failures != 0))
+}
+
+if [ "$1" = --inside ]; then
+    inside "$2"
+fi
+
+# --- outside ---
+
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+failures=0
+for arch in ${ARCHS:-x86_64 arm64}; do
+    hostvm=$PWD/build/$arch-plain/hostvm
+    [ -z "${HOSTVM:-}" ] || hostvm=$(cd "$(dirname "$HOSTVM")" && pwd)/${HOSTVM##*/}
+    if [ ! -x "$hostvm" ]; then
+        echo "skipped - $arch: $hostvm is not built"
+        continue
+    fi
+    if ! kernel=$(scripts/box --kernel-path --arch "$arch"); then
+        echo "skipped - $arch: there is no kernel for it"
+        continue
+    fi
+    echo "# $arch"
+    scripts/box --arch "$arch" --timeout 380 --mem 1536 --with "$hostvm" --with "$kernel:/vmlinuz" \
+        --with "$PWD/tests/linux/test_pci.sh:/test" -- sh /test --inside "$hostvm" || failures=$((failures + 1))
+done
+exit $((failures != 0))
