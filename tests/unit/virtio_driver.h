@@ -64,7 +64,8 @@ static struct driver driver;
 static inline void driver_interrupted(struct hostvm_virtio *device, struct hostvm_virtqueue *queue)
 {
     (void)device;
-    driver.nr_interrupts[queue->index]++;
+    /* Whose thread it is, the device decides. */
+    (void)__atomic_fetch_add(&driver.nr_interrupts[queue->index], 1, __ATOMIC_RELAXED);
 }
 
 static inline void driver_config_interrupted(struct hostvm_virtio *device)
