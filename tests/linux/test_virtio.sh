@@ -125,7 +125,7 @@ hear() {
     local line
     answer=
     while IFS= read -r -t $limit -u 7 line; do
-        line=${line%$'\r'}
+        line=${line//$'\r'/}    # the guest's own, and the terminal's
         echo "$line" >> "$work/screen"
         if [[ $line == =* ]]; then
             result=${line#=}
@@ -262,7 +262,7 @@ test_end() {
     local status=0 line last=
     say 'echo last words; poweroff -f'
     while IFS= read -r -t $limit -u 7 line; do
-        last=${line%$'\r'}
+        last=${line//$'\r'/}
         echo "$last" >> "$work/screen"
     done
     exec 6>&- 7<&-
