@@ -60,7 +60,7 @@ LIB_SRC := $(wildcard lib/base/*.c) $(filter-out lib/kvm/x86_64.c lib/kvm/arm64.
            $(wildcard lib/kvm/$(ARCH).c) $(wildcard lib/env/*.c) $(wildcard lib/plat/*.c) \
            $(wildcard lib/arch/$(ARCH)/*.c) $(wildcard lib/vm/*.c) $(wildcard lib/pci/*.c) $(wildcard lib/virtio/*.c)
 # The machine of one architecture alone; everything else of the command is compiled, and tested, for all.
-VMM_x86_64 := vmm/dev/device.c vmm/dev/pci_ports.c vmm/machine/entry.c vmm/machine/pc.c
+VMM_x86_64 := vmm/dev/device.c vmm/dev/pci_port_map.c vmm/machine/entry.c vmm/machine/pc.c
 VMM_arm64 := vmm/machine/virt.c
 VMM_OTHERS := $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(VMM_$(arch)))
 # A program of its own; of the command's it shares what both have to agree on.
@@ -75,15 +75,14 @@ BENCHES := $(patsubst tests/%.c,%,$(wildcard tests/bench/*.c))
 SUPPORT_SRC := $(wildcard tests/support/*.c tests/support/$(ARCH)/*.c)
 
 # About what one architecture alone has, or with guests in its instructions; the rest is for all.
-GUEST_TESTS_x86_64 := $(addprefix guest/test_,instructions page_tables pc pic ports queued_interrupts registers start_order \
+GUEST_TESTS_x86_64 := $(addprefix guest/test_,instructions page_tables pc pci_function pic ports queued_interrupts registers start_order \
     vmcall vmcall_routes)
-GUEST_TESTS_arm64 := $(addprefix guest/test_arm64_,calls gic vcpu)
+GUEST_TESTS_arm64 := $(filter guest/test_arm64_%,$(GUEST_TESTS))
 GUEST_TESTS := $(filter-out $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_TESTS_$(arch))),$(GUEST_TESTS))
 
-# The examples have x86 code in them.
-IS_X86_64 := $(filter x86_64,$(ARCH))
-ifeq ($(IS_X86_64),)
-EXAMPLES :=
+# The examples have x86 code in them, but for those that have a folder of their own.
+ifneq ($(ARCH),x86_64)
+EXAMPLES := $(patsubst tests/%.c,%,$(wildcard tests/examples/$(ARCH)/*.c))
 EXAMPLES_CXX :=
 endif
 
@@ -186,8 +185,14 @@ $(GUEST_BUILD)/init: guests/linux/init.c
 	$(Q)$(CC) -std=gnu11 -Os $(WARNINGS) -ffreestanding -static -nostdlib -fno-pic -no-pie -fno-stack-protector \
 		-fno-asynchronous-unwind-tables -Wl,--build-id=none -Wl,-z,noseparate-code -s -o $@ $<
 
+# Tests of Linux guests have it on both sides.
+$(GUEST_BUILD)/streams: guests/linux/streams.c
+	$(call say,LINUX)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 $(WARNINGS) -static -s -o $@ $<
+
 .PHONY: guests
-guests: $(GUESTS) $(GUEST_BUILD)/init ## the test guests
+guests: $(GUESTS) $(GUEST_BUILD)/init $(GUEST_BUILD)/streams ## the test guests
 
 .PHONY: links
 links: $(B)/libhostvm.a $(B)/libhostvm.so $(B)/hostvm net-user
@@ -201,6 +206,9 @@ endif
 WRAP := @tests/support/inject.flags
 TEST_ARCHIVES := $(B)/libvmm.a $(B)/libhostvm.a
 TEST_LIBS = $(LIB_LIBS) $(shell $(PKG_CONFIG) --libs cmocka) $(VMM_LIBS)
+
+# Devices with memory and a driver of the test's (tests/support/virtio_driver.h).
+$(addprefix $(B)/tests/unit/test_virtio_,balloon console): WRAP += @tests/support/virtio_driver.flags
 
 $(B)/tests/unit/test_% $(B)/tests/guest/test_%: $(SUPPORT_OBJ) $(TEST_ARCHIVES)
 $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%): %: %.o $(SUPPORT_OBJ) $(TEST_ARCHIVES)
@@ -225,7 +233,9 @@ test-programs: $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%) exampl
 examples: $(EXAMPLES:%=$(B)/tests/%) $(EXAMPLES_CXX:%=$(B)/tests/%) ## the programs of tests/examples
 
 # What only several threads can get wrong: to be built with SAN=thread.
-THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads) unit/test_back_worker unit/test_virtio_blk unit/test_virtio_net
+THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads) \
+    $(filter $(GUEST_TESTS),guest/test_queued_interrupts) \
+    $(addprefix unit/test_,back_worker virtio_balloon virtio_blk virtio_console virtio_net)
 .PHONY: thread-programs
 thread-programs: $(THREAD_TESTS:%=$(B)/tests/%)
 .PHONY: thread-tests
@@ -235,6 +245,10 @@ thread-tests: thread-programs
 .PHONY: unit
 unit: test-programs guests ## run the unit tests and those on this machine's KVM, as built (SAN=... for sanitizers)
 	$(Q)scripts/run-tests --logs $(B)/logs $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%)
+
+.PHONY: box-tests
+box-tests: test-programs guests ## the same on the KVM of ARCH's box, where the machine has none, or of another architecture
+	$(Q)scripts/test-in-box $(ARCH) $(B)
 
 .PHONY: test
 test: ## install what is missing and run all tests: without KVM, on this machine's KVM, with sanitizers, and in the box

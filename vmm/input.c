@@ -1,6 +1,7 @@
 /* Input on its way to the guest. */
 #include "input.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -84,11 +85,13 @@ bool input_drained(struct input *input)
     return has_passed && input->nr_bytes == 0 && !input->can_watch && !input->is_closed;
 }
 
+/* Epoll refuses files; what it refuses for want of memory or descriptors may block a reader. */
 static bool can_be_watched(int fd)
 {
     struct epoll_event event = {.events = EPOLLIN};
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    bool can = epoll_fd >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+    bool can = epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ||
+               (errno != EPERM && errno != EBADF);
 
     if (epoll_fd >= 0) {
         (void)close(epoll_fd);

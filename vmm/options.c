@@ -8,12 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "options_size.h"
 #include "status.h"
-
-#define KIB 1024ull
-#define MIB (1024 * KIB)
-#define GIB (1024 * MIB)
-#define TIB (1024 * GIB)
 
 /* Below this no format that is supported fits; above it no window mirrors the guest. */
 #define MEM_MIN     (2 * MIB)
@@ -58,17 +54,24 @@ void options_print_help(void)
         "mac=...), "
         "an existing\n"
         "                    tap (queues=N, mac=...), or none; repeatable\n"
-        "  --vsock PATH      sockets between guest and host, through a Unix socket (cid=N)\n"
+        "  --share DIR       a folder of the host, mounted by its tag (tag=NAME; share), to be "
+        "read "
+        "only (ro);\n"
+        "                    takes virtiofsd; repeatable\n"
+        "  --vsock PATH      sockets between guest and host, through a Unix socket "
+        "(cid=N)\n" OPTIONS_CONSOLE_HELP OPTIONS_BALLOON_HELP
         "  --virtio mmio|pci how the guest finds its virtio devices (mmio)\n"
         "  --debug-exit      a write to port 0xf4, on arm64 to address 0x90f4000, ends the VM with "
         "status\n"
         "                    (value << 1) | 1\n"
+        "  --pmu             performance counters for the guest; arm64 (an x86-64 guest has what "
+        "KVM "
+        "gives it)\n"
         "  --dtb FILE        a device tree in the place of hostvm's; arm64\n"
         "  --dump-acpi DIR   write the ACPI tables that the guest would get, and stop; x86-64\n"
         "  --dump-dtb FILE   write the device tree that the guest would get, and stop; arm64\n"
         "\n"
-        "The guest's first serial port is on standard input and output. Ctrl-a x ends the VM, "
-        "Ctrl-a h helps.\n"
+        "Ctrl-a x ends the VM, Ctrl-a h helps.\n"
         "Long options also work with one dash; -m and -smp stand for --mem and --cpus.\n"
         "\n"
         "Exit status: 0 the guest powered off or reset; the debug-exit status; 64 usage; 66 a "
@@ -79,51 +82,17 @@ void options_print_help(void)
         stdout);
 }
 
-static bool parse_number(const char *text, uint64_t *ret, const char **ret_end)
-{
-    char *end;
-
-    if (*text < '0' || *text > '9') {
-        return false;
-    }
-    errno = 0;
-    *ret = strtoull(text, &end, 0);
-    *ret_end = end;
-    return errno == 0;
-}
-
-static uint64_t unit_of(const char *suffix)
-{
-    static const struct {
-        const char *suffix;
-        uint64_t unit;
-    } units[] = {{"", MIB},  {"K", KIB}, {"k", KIB}, {"M", MIB}, {"m", MIB},
-                 {"G", GIB}, {"g", GIB}, {"T", TIB}, {"t", TIB}};
-
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-        if (strcmp(units[i].suffix, suffix) == 0) {
-            return units[i].unit;
-        }
-    }
-    return 0;
-}
-
 static int parse_mem(const char *text, uint64_t *ret)
 {
-    const char *suffix = "";
-    uint64_t number = 0;
-    uint64_t unit = 0;
+    uint64_t size;
 
-    if (parse_number(text, &number, &suffix)) {
-        unit = unit_of(suffix);
-    }
-    if (unit == 0) {
+    if (!options_parse_size(text, &size)) {
         return usage_error("--mem wants a size such as 256M or 2G, not '%s'", text);
     }
-    if (number > MEM_MAX / unit || number * unit < MEM_MIN) {
+    if (size > MEM_MAX || size < MEM_MIN) {
         return usage_error("--mem '%s' is out of range: 2M to 512G", text);
     }
-    *ret = number * unit & ~(4 * KIB - 1);
+    *ret = size & ~(4 * KIB - 1);
     return 0;
 }
 
@@ -132,7 +101,8 @@ static int parse_cpus(const char *text, unsigned *ret)
     const char *end = "";
     uint64_t number = 0;
 
-    if (!parse_number(text, &number, &end) || *end != '\0' || number < 1 || number > CPUS_MAX) {
+    if (!options_parse_number(text, &number, &end) || *end != '\0' || number < 1 ||
+        number > CPUS_MAX) {
         return usage_error("--cpus wants a number from 1 to %d, not '%s'", CPUS_MAX, text);
     }
     *ret = (unsigned)number;
@@ -177,15 +147,57 @@ static int add_net(struct devices_config *devices, const char *text)
     return option_error(options_net_parse(text, place, &devices->nets[place], why), why);
 }
 
+static int add_share(struct devices_config *devices, const char *text)
+{
+    struct options_share *share = &devices->shares[devices->nr_shares];
+    char why[ERROR_SIZE];
+
+    if (devices->nr_shares == DEVICES_MAX_SHARES) {
+        return usage_error("there are more than %d --share options", DEVICES_MAX_SHARES);
+    }
+    if (options_parse_share(text, share, why, sizeof(why)) != 0) {
+        return usage_error("%s", why);
+    }
+    for (unsigned i = 0; i < devices->nr_shares; i++) {
+        if (strcmp(devices->shares[i].tag, share->tag) == 0) {
+            return usage_error("there is more than one --share with tag '%s'", share->tag);
+        }
+    }
+    devices->nr_shares++;
+    return 0;
+}
+
 static int set_vsock(struct devices_config *devices, const char *text)
 {
     char why[ERROR_SIZE];
 
+    if (devices->vsock.is_given) {
+        return usage_error("there is more than one --vsock");
+    }
     return option_error(options_parse_vsock(text, &devices->vsock, why, sizeof(why)), why);
 }
 
-static int check_devices(const struct devices_config *devices)
+static int set_console(struct devices_config *devices, const char *text)
 {
+    char why[ERROR_SIZE];
+
+    return option_error(options_parse_console(text, &devices->has_console, why, sizeof(why)), why);
+}
+
+static int set_balloon(struct devices_config *devices, const char *text)
+{
+    char why[ERROR_SIZE];
+
+    return option_error(options_parse_balloon(text, &devices->balloon, why, sizeof(why)), why);
+}
+
+static int check_devices(const struct devices_config *devices, uint64_t mem)
+{
+    char why[ERROR_SIZE];
+
+    if (options_check_balloon(&devices->balloon, mem, why, sizeof(why)) != 0) {
+        return usage_error("%s", why);
+    }
     if (devices_count(devices) > DEVICES_MAX) {
         return usage_error("there are more than %d disks, networks and other devices", DEVICES_MAX);
     }
@@ -211,8 +223,12 @@ enum option_id {
     OPTION_DEBUG_EXIT,
     OPTION_DISK,
     OPTION_NET,
+    OPTION_SHARE,
     OPTION_VSOCK,
+    OPTION_CONSOLE,
+    OPTION_BALLOON,
     OPTION_VIRTIO,
+    OPTION_PMU,
     OPTION_DTB,
     OPTION_DUMP_ACPI,
     OPTION_DUMP_DTB,
@@ -231,8 +247,12 @@ static const struct option long_options[] = {
     {"debug-exit", no_argument, NULL, OPTION_DEBUG_EXIT},
     {"disk", required_argument, NULL, OPTION_DISK},
     {"net", required_argument, NULL, OPTION_NET},
+    {"share", required_argument, NULL, OPTION_SHARE},
     {"vsock", required_argument, NULL, OPTION_VSOCK},
+    {"console", required_argument, NULL, OPTION_CONSOLE},
+    {"balloon", required_argument, NULL, OPTION_BALLOON},
     {"virtio", required_argument, NULL, OPTION_VIRTIO},
+    {"pmu", no_argument, NULL, OPTION_PMU},
     {"dtb", required_argument, NULL, OPTION_DTB},
     {"dump-acpi", required_argument, NULL, OPTION_DUMP_ACPI},
     {"dump-dtb", required_argument, NULL, OPTION_DUMP_DTB},
@@ -265,10 +285,19 @@ static int apply(struct options *options, int id)
         return add_disk(&options->devices, optarg);
     case OPTION_NET:
         return add_net(&options->devices, optarg);
+    case OPTION_SHARE:
+        return add_share(&options->devices, optarg);
     case OPTION_VSOCK:
         return set_vsock(&options->devices, optarg);
+    case OPTION_CONSOLE:
+        return set_console(&options->devices, optarg);
+    case OPTION_BALLOON:
+        return set_balloon(&options->devices, optarg);
     case OPTION_VIRTIO:
         return parse_virtio(optarg, &options->devices.transport);
+    case OPTION_PMU:
+        options->has_pmu = true;
+        return 0;
     case OPTION_DTB:
         options->dtb = optarg;
         return 0;
@@ -321,14 +350,18 @@ static int parse_run(int argc, char **argv, struct options *options)
         options->dump_dtb == NULL) {
         return usage_error("no kernel given");
     }
-    return check_devices(&options->devices);
+    return check_devices(&options->devices, options->mem);
 }
 
 int options_parse(int argc, char **argv, struct options *ret)
 {
     const char *word = argc > 1 ? argv[1] : "";
 
-    *ret = (struct options){.append = "", .mem = MEM_DEFAULT, .cpus = 1, .devices.has_rng = true};
+    *ret = (struct options){.append = "",
+                            .mem = MEM_DEFAULT,
+                            .cpus = 1,
+                            .devices.has_rng = true,
+                            .devices.balloon.is_there = true};
     if (strcmp(word, "run") == 0) {
         ret->command = COMMAND_RUN;
         return parse_run(argc - 1, argv + 1, ret);

@@ -26,6 +26,7 @@ struct options {
     uint64_t mem;       /* bytes of RAM */
     unsigned cpus;
     bool has_debug_exit;
+    bool has_pmu;
     const char *dtb;       /* a device tree in the place of ours; NULL: none */
     const char *dump_acpi; /* a directory; NULL: boot */
     const char *dump_dtb;  /* a file; NULL: boot */

@@ -294,6 +294,7 @@ static struct machine_config config_of(const struct options *options)
         .ram_size = options->mem,
         .nr_cpus = options->cpus,
         .has_debug_exit = options->has_debug_exit,
+        .has_pmu = options->has_pmu,
         .dtb = options->dtb,
         .devices = &options->devices,
     };
@@ -382,8 +383,11 @@ static int dump_acpi(const struct options *options)
 int run_guest(const struct options *options)
 {
     static struct session session; /* large, and there is one */
-    const char *refusal = machine_refuses(options->dump_acpi != NULL,
-                                          options->dtb != NULL || options->dump_dtb != NULL);
+    const char *refusal = machine_refuses((struct machine_wishes){
+        .acpi = options->dump_acpi != NULL,
+        .dtb = options->dtb != NULL || options->dump_dtb != NULL,
+        .pmu = options->has_pmu,
+    });
     int status;
 
     if (refusal != NULL) {

@@ -1,5 +1,6 @@
 /* What a machine needs of the kernel beyond libsel4vm: the CPU model, how its other processors
- * begin, a PC's timer chip, an Arm machine's interrupt controller, every interrupt line. */
+ * begin, a PC's timer chip, an Arm machine's interrupt controller, performance counters, every
+ * interrupt line. */
 #pragma once
 
 #include <sel4vm/guest_vm.h>
@@ -62,6 +63,19 @@ int hostvm_vm_create_pit(vm_t *vm);
  * has none, vm is NULL, or the architecture is another.
  */
 int hostvm_vm_gic_version(vm_t *vm);
+
+/* The private interrupt of an Arm vcpu's performance counters (Arm SBSA, PPI assignments). */
+#define HOSTVM_PMU_IRQ 23
+
+/**
+ * Gives an Arm VM's vcpus performance counters (PMUv3), with HOSTVM_PMU_IRQ where there is an
+ * interrupt controller; without this they have none. Before the first vcpu is started. On x86 they
+ * come with HOSTVM_CPU_HOST, as far as the host's KVM has them, and this fails.
+ *
+ * @return 0; -1 when vm is NULL, a vcpu was started already, the host's KVM has no counters for
+ * guests, or the architecture is x86
+ */
+int hostvm_vm_enable_pmu(vm_t *vm);
 
 /**
  * Gives an Arm VM's interrupt controller, of version 3, the part that takes messages

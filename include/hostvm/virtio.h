@@ -224,6 +224,46 @@ void hostvm_virtqueue_disarm(hostvm_virtqueue_t *queue);
  */
 bool hostvm_virtqueue_rearm(hostvm_virtqueue_t *queue);
 
+/* --- a queue that another process serves (vhost-user) --- */
+
+/**
+ * Where a queue lies, as the driver has set it up (virtio 1.2, 2.6).
+ */
+typedef struct hostvm_virtqueue_layout {
+    uint64_t descriptors, driver_area,
+        device_area; /* guest-physical; checked: all of it is memory */
+    uint16_t size;
+    uint64_t features; /* that driver and device agreed on, also those of queues and transports */
+} hostvm_virtqueue_layout_t;
+
+/**
+ * Tells where a queue lies, for whoever is to serve it in the place of this process: it gets the
+ * descriptor of hostvm_virtqueue_fd, too, and until it is done with the queue nobody here uses it
+ * otherwise than with the two functions below. Which file the memory is, hostvm_vm_memory_fd
+ * (hostvm/vm.h) tells. From start to stop.
+ *
+ * @return 0; -1 when the queue is not ready, or ret is NULL: *ret is untouched then
+ */
+int hostvm_virtqueue_layout(const hostvm_virtqueue_t *queue, hostvm_virtqueue_layout_t *ret);
+
+/**
+ * Interrupts the driver, as hostvm_virtqueue_publish does if the driver wants to know: for the one
+ * who serves the queue, and has found out. From any thread, from start to stop.
+ */
+void hostvm_virtqueue_interrupt(hostvm_virtqueue_t *queue);
+
+/**
+ * Takes a queue back whose server has ended without a word on how far it came: this process serves
+ * it from here on. The buffers that the driver has made available, and of which none says that they
+ * were used, come from hostvm_virtqueue_pop (again). Which they are, the rings tell only as far as
+ * they reach back: a buffer that was under way while as many others came and went as the queue
+ * holds is not found, and stays with nobody until the driver resets the device. Only split queues
+ * (HOSTVM_VIRTIO_F_RING_PACKED in hostvm_virtio_config.without).
+ *
+ * @return 0; -1 when the queue is not ready, packed, or what lies in it is no queue (any more)
+ */
+int hostvm_virtqueue_take_back(hostvm_virtqueue_t *queue);
+
 /**
  * Copies bytes out of what the device reads of a buffer, or into what it writes, from an offset on.
  *

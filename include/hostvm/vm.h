@@ -2,6 +2,9 @@
  * guest memory. */
 #pragma once
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include <hostvm/error.h>
 #include <sel4vm/guest_vm.h>
 
@@ -91,6 +94,33 @@ hostvm_vm_end_t hostvm_vm_end(const vm_t *vm);
  * memory: NULL.
  */
 void *hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size);
+
+/**
+ * Tells which file lies behind guest memory, for those who share it with another process: a device
+ * in a process of its own maps the same file, and sees what the guest sees.
+ *
+ * Memory that a VM was given (vm_ram_register, vm_map_reservation, ...) is pieces of few files,
+ * most often one: a whole RAM is one piece, however large. So a caller goes on behind the piece
+ * that it got until it has all that it wants. The file is the environment's: it has other memory of
+ * this VM in it, and that of other VMs of this environment. Whoever is given its descriptor is
+ * trusted with all of them.
+ *
+ * From any thread and from callbacks. What was told is so until that memory is unmapped.
+ *
+ * @param vm          the VM
+ * @param gpa         guest-physical address, of any alignment
+ * @param size        bytes wanted; not 0
+ * @param ret_fd      receives a descriptor: the environment's, which lives as long as the memory
+ *                    does. Not to be closed, nor to be changed in size
+ * @param ret_offset  receives where in the file the byte at gpa lies
+ * @param ret_size    receives for how many bytes this goes on, at most size
+ * @return 0; -1 when an argument is NULL, size is 0 or reaches past the end of all addresses, and
+ * when there is no memory of a file at gpa: a hole, pages without any right for the guest, or what
+ * was attached to a bound window (hostvm_window_attach), whose file is its owner's. The results are
+ * untouched then
+ */
+int hostvm_vm_memory_fd(vm_t *vm, uintptr_t gpa, size_t size, int *ret_fd, uint64_t *ret_offset,
+                        size_t *ret_size);
 
 /**
  * Sets what a read returns to the guest: the low bytes of value, as many as it reads, on every

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <errno.h>
+#include <platsupport/arch/board.h>
 #include <platsupport/irq.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -368,17 +369,6 @@ typedef struct ps_interface_registration_ops {
     ps_interface_find_fn_t interface_find_fn;
 } ps_interface_registration_ops_t;
 
-#ifdef CONFIG_ARCH_ARM
-/* Clocks and pin multiplexers of a board; the owner of the operations knows what priv is. */
-typedef struct clock_sys {
-    void *priv;
-} clock_sys_t;
-
-typedef struct mux_sys {
-    void *priv;
-} mux_sys_t;
-#endif
-
 /**
  * All that a driver can ask for.
  */
@@ -387,10 +377,7 @@ struct ps_io_ops {
     ps_io_port_ops_t io_port_ops;
     ps_dma_man_t dma_manager;
     ps_io_fdt_t io_fdt;
-#ifdef CONFIG_ARCH_ARM
-    clock_sys_t clock_sys;
-    mux_sys_t mux_sys;
-#endif
+    PS_IO_OPS_OF_A_BOARD /* Arm: clock_sys and mux_sys */
     ps_interface_registration_ops_t interface_registration_ops;
     ps_malloc_ops_t malloc_ops;
     ps_irq_ops_t irq_ops;

@@ -17,7 +17,7 @@ unsigned long kvm_host_vm_type(const struct kvm_host *host)
     return bits > 0 && bits < DEFAULT_BITS ? KVM_VM_TYPE_ARM_IPA_SIZE((unsigned)bits) : 0;
 }
 
-int kvm_vcpu_reset(struct kvm_vcpu *vcpu)
+int kvm_vcpu_reset(struct kvm_vcpu *vcpu, uint32_t features)
 {
     struct kvm_vcpu_init init;
 
@@ -25,7 +25,7 @@ int kvm_vcpu_reset(struct kvm_vcpu *vcpu)
         int r = -errno;
         return fail(r, "cannot ask for the processor that vcpus can be: %s", strerror(-r));
     }
-    init.features[0] |= 1u << KVM_ARM_VCPU_PSCI_0_2;
+    init.features[0] |= 1u << KVM_ARM_VCPU_PSCI_0_2 | features;
     if (ioctl(vcpu->fd, KVM_ARM_VCPU_INIT, &init) < 0) {
         int r = -errno;
         return fail(r, "cannot reset vcpu %u: %s", vcpu->id, strerror(-r));

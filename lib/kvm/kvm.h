@@ -140,7 +140,8 @@ int kvm_vm_intercept_hypercalls(struct kvm_vm *vm, bool *ret_is_on);
 int kvm_vm_pass_hypercall(struct kvm_vm *vm, uint32_t nr);
 #elif defined(__aarch64__)
 /* arm64.c */
-int kvm_vcpu_reset(struct kvm_vcpu *vcpu); /* before all else: this host's processor, with PSCI */
+/* Before all else: this host's processor, with PSCI and more (bits of KVM_ARM_VCPU_*). */
+int kvm_vcpu_reset(struct kvm_vcpu *vcpu, uint32_t features);
 int kvm_vcpu_get_reg(struct kvm_vcpu *vcpu, uint64_t reg, uint64_t *ret_value); /* of 64 bits */
 int kvm_vcpu_set_reg(struct kvm_vcpu *vcpu, uint64_t reg, uint64_t value);
 bool kvm_vm_has_device(struct kvm_vm *vm, uint32_t type);

@@ -48,6 +48,8 @@ struct split_ring {
     uint16_t seen_available;                /* the driver's index when it was last looked at */
     uint16_t next_used;                     /* where the device puts the next */
     uint16_t published;                     /* the driver sees those before */
+    uint16_t *returned;                     /* heads that a server has left unused, or NULL */
+    uint16_t nr_returned;                   /* those still to be taken, the next one last */
 };
 
 struct packed_ring {

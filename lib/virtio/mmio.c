@@ -34,6 +34,10 @@ enum mmio_register {
     MMIO_QUEUE_DESCRIPTORS = 0x080, /* each of these three has its high half behind it */
     MMIO_QUEUE_DRIVER_AREA = 0x090,
     MMIO_QUEUE_DEVICE_AREA = 0x0a0,
+    MMIO_SHARED_LENGTH_LOW = 0x0b0, /* of shared memory, of which there is none */
+    MMIO_SHARED_LENGTH_HIGH = 0x0b4,
+    MMIO_SHARED_BASE_LOW = 0x0b8,
+    MMIO_SHARED_BASE_HIGH = 0x0bc,
     MMIO_CONFIG_GENERATION = 0x0fc,
     MMIO_CONFIG = 0x100,
 };
@@ -103,6 +107,11 @@ static uint32_t read_register(struct mmio *mmio, unsigned offset)
         return atomic_load(&device->isr);
     case MMIO_STATUS:
         return atomic_load(&device->status);
+    case MMIO_SHARED_LENGTH_LOW: /* 4.2.2: a length of -1 is none; 0 would be one, in error */
+    case MMIO_SHARED_LENGTH_HIGH:
+    case MMIO_SHARED_BASE_LOW:
+    case MMIO_SHARED_BASE_HIGH:
+        return UINT32_MAX;
     case MMIO_CONFIG_GENERATION:
         return atomic_load(&device->generation);
     default:

@@ -6,6 +6,7 @@
 
 #include <hostvm/vm.h>
 
+#include "base/reason.h"
 #include "virtio/ring.h"
 
 int queue_break(struct hostvm_virtqueue *queue, const char *why)
@@ -113,6 +114,9 @@ int virtqueue_start(struct hostvm_virtqueue *queue)
 
 void virtqueue_reset(struct hostvm_virtqueue *queue)
 {
+    if (queue->is_ready && !queue->is_packed) {
+        split_stop(queue);
+    }
     queue->is_ready = false;
     queue->is_enabled = false;
     queue->size = queue->size_max;
@@ -174,6 +178,40 @@ bool hostvm_virtqueue_rearm(hostvm_virtqueue_t *queue)
         return false;
     }
     return queue->is_packed ? packed_rearm(queue) : split_rearm(queue);
+}
+
+/* --- for those that another process serves --- */
+
+int hostvm_virtqueue_layout(const hostvm_virtqueue_t *queue, hostvm_virtqueue_layout_t *ret)
+{
+    if (ret == NULL || !queue->is_ready) {
+        return virtio_status_of(queue->device->vm,
+                                fail(-EINVAL,
+                                     "cannot tell where queue %u of virtio device %u "
+                                     "lies: it is not ready, or no result is given",
+                                     queue->index, queue->device->id));
+    }
+    *ret = (hostvm_virtqueue_layout_t){
+        .descriptors = queue->descriptors,
+        .driver_area = queue->driver_area,
+        .device_area = queue->device_area,
+        .size = queue->size,
+        .features = queue->device->accepted,
+    };
+    return 0;
+}
+
+void hostvm_virtqueue_interrupt(hostvm_virtqueue_t *queue)
+{
+    queue->device->transport->interrupt_queue(queue->device, queue);
+}
+
+int hostvm_virtqueue_take_back(hostvm_virtqueue_t *queue)
+{
+    if (!queue->is_ready || queue->is_broken || queue->is_packed) {
+        return -1;
+    }
+    return split_take_back(queue);
 }
 
 /* --- copies --- */

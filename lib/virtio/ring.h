@@ -102,6 +102,9 @@ bool split_publish(struct hostvm_virtqueue *queue); /* whether the driver wants 
 void split_disarm(struct hostvm_virtqueue *queue);
 bool split_rearm(struct hostvm_virtqueue *queue);
 
+int split_take_back(struct hostvm_virtqueue *queue);
+void split_stop(struct hostvm_virtqueue *queue);
+
 int packed_start(struct hostvm_virtqueue *queue);
 int packed_pop(struct hostvm_virtqueue *queue, hostvm_virtio_buffer_t *buffer);
 void packed_push(struct hostvm_virtqueue *queue, const hostvm_virtio_buffer_t *buffer,

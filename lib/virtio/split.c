@@ -1,6 +1,9 @@
 /* Split rings (virtio 1.2, 2.7). */
 #include "virtio/ring.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 enum { DESCRIPTORS_ALIGN = 16, AVAILABLE_ALIGN = 2, USED_ALIGN = 4 };
 
 int split_start(struct hostvm_virtqueue *queue)
@@ -25,6 +28,13 @@ int split_start(struct hostvm_virtqueue *queue)
     ring->used_event = &ring->available->ring[size];
     ring->available_event = (uint16_t *)(void *)&ring->used->ring[size];
     return 0;
+}
+
+void split_stop(struct hostvm_virtqueue *queue)
+{
+    free(queue->split.returned);
+    queue->split.returned = NULL;
+    queue->split.nr_returned = 0;
 }
 
 /* --- taking --- */
@@ -87,11 +97,26 @@ static int look(struct hostvm_virtqueue *queue)
     return seen != ring->next_available;
 }
 
+static int take(struct hostvm_virtqueue *queue, uint16_t head, hostvm_virtio_buffer_t *buffer)
+{
+    buffer_begin(buffer);
+    if (collect(queue, queue->split.descriptors, queue->size, head, queue->has_indirect, buffer) <
+        0) {
+        return -1;
+    }
+    buffer->id = head;
+    buffer->nr_descriptors = 1;
+    return 1;
+}
+
 int split_pop(struct hostvm_virtqueue *queue, hostvm_virtio_buffer_t *buffer)
 {
     struct split_ring *ring = &queue->split;
     uint16_t head;
 
+    if (ring->nr_returned > 0) {
+        return take(queue, ring->returned[--ring->nr_returned], buffer);
+    }
     if (ring->next_available == ring->seen_available) {
         int r = look(queue);
 
@@ -100,12 +125,9 @@ int split_pop(struct hostvm_virtqueue *queue, hostvm_virtio_buffer_t *buffer)
         }
     }
     head = LOAD(ring->available->ring[ring->next_available & (queue->size - 1)]);
-    buffer_begin(buffer);
-    if (collect(queue, ring->descriptors, queue->size, head, queue->has_indirect, buffer) < 0) {
+    if (take(queue, head, buffer) < 0) {
         return -1;
     }
-    buffer->id = head;
-    buffer->nr_descriptors = 1;
     ring->next_available++;
     return 1;
 }
@@ -161,5 +183,102 @@ bool split_rearm(struct hostvm_virtqueue *queue)
         STORE(ring->used->flags, (uint16_t)0);
     }
     atomic_thread_fence(memory_order_seq_cst); /* asked first, then looked, as the driver does */
-    return LOAD(ring->available->index) != ring->next_available;
+    return ring->nr_returned > 0 || LOAD(ring->available->index) != ring->next_available;
+}
+
+/* --- coming back --- */
+
+/* Takes one more available buffer as under way. False: it is so already. */
+static bool replay_available(const struct hostvm_virtqueue *queue, uint16_t index,
+                             bool *is_under_way)
+{
+    uint16_t head = LOAD(queue->split.available->ring[index & (queue->size - 1)]);
+
+    if (head >= queue->size) {
+        return true; /* the guest's mistake: it is none */
+    }
+    if (is_under_way[head]) {
+        return false;
+    }
+    is_under_way[head] = true;
+    return true;
+}
+
+/*
+ * What happened, by both rings, if at some moment nothing was under way: a buffer is used only
+ * after it was made available, and made available again only after it was used. False: it cannot
+ * have been so, and that was no such moment. Leaves what is under way in the end.
+ */
+static bool replay(const struct hostvm_virtqueue *queue, uint16_t since, uint16_t available,
+                   uint16_t used, bool *is_under_way)
+{
+    const struct split_ring *ring = &queue->split;
+    uint16_t next = since;
+    bool is_possible = true;
+
+    memset(is_under_way, 0, queue->size * sizeof(*is_under_way));
+    for (uint16_t i = since; i != used && is_possible; i++) {
+        uint32_t head = LOAD(ring->used->ring[i & (queue->size - 1)].id);
+
+        if (head >= queue->size) {
+            continue;
+        }
+        while (!is_under_way[head] && next != available && is_possible) {
+            is_possible = replay_available(queue, next++, is_under_way);
+        }
+        is_possible = is_possible && is_under_way[head];
+        is_under_way[head] = false;
+    }
+    while (next != available) {
+        is_possible = replay_available(queue, next++, is_under_way) && is_possible;
+    }
+    return is_possible;
+}
+
+/* In the order in which they were made available, the first one last. */
+static void collect_returned(struct hostvm_virtqueue *queue, uint16_t since, uint16_t available,
+                             bool *is_under_way)
+{
+    struct split_ring *ring = &queue->split;
+
+    ring->nr_returned = 0;
+    for (uint16_t i = available; i != since;) {
+        uint16_t head = LOAD(ring->available->ring[--i & (queue->size - 1)]);
+
+        if (head < queue->size && is_under_way[head]) {
+            is_under_way[head] = false;
+            ring->returned[ring->nr_returned++] = head;
+        }
+    }
+}
+
+int split_take_back(struct hostvm_virtqueue *queue)
+{
+    struct split_ring *ring = &queue->split;
+    uint16_t available = LOAD_ACQUIRE(ring->available->index);
+    uint16_t used = LOAD_ACQUIRE(ring->used->index);
+    uint16_t since = (uint16_t)(available - queue->size); /* as far back as the rings reach */
+    bool *is_under_way;
+
+    if ((uint16_t)(available - used) > queue->size) {
+        return queue_break(queue, "more buffers are available than it holds");
+    }
+    split_stop(queue);
+    ring->returned = calloc(queue->size, sizeof(*ring->returned));
+    is_under_way = calloc(queue->size, sizeof(*is_under_way));
+    if (ring->returned == NULL || is_under_way == NULL) {
+        free(is_under_way);
+        return queue_break(queue, "there is no memory to take it back");
+    }
+    if (available < queue->size && used <= available) {
+        since = 0; /* the first round: all that ever was */
+    }
+    while (!replay(queue, since, available, used, is_under_way) && since != used) {
+        since++;
+    }
+    collect_returned(queue, since, available, is_under_way);
+    free(is_under_way);
+    ring->next_available = ring->seen_available = available;
+    ring->next_used = ring->published = used;
+    return 0;
 }

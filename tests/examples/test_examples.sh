@@ -4,7 +4,7 @@
 # EXAMPLES=DIR runs those of that build instead of the plain one's. One line per check; exit 1 on a failure.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-dir=${EXAMPLES:-build/$(uname -m)-plain/tests/examples}
+dir=${EXAMPLES:-build/$(uname -m | sed s/aarch64/arm64/)-plain/tests/examples}
 work=$(mktemp -d "${TMPDIR:-/tmp}/test_examples.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -25,6 +25,7 @@ promise_of() {
     case $1 in
     embed | embed_cpp) echo 'the guest read 84' ;;
     event_loop) echo 'the guest has seen 3 ticks' ;;
+    virtio_device) echo 'A DEVICE IN A PAGE' ;;
     sel4_devices) echo '6 * 7 is 42, after 1 acknowledged interrupt' ;;
     sel4_shared_page) echo 'the reader was refused 0xbad and reads 0x600d, as we do: 0x600d' ;;
     esac

@@ -111,10 +111,10 @@ log_in() {
     pass lets_root_in
 }
 
-# run CHECK COMMAND: what it prints is shown, as remarks.
+# run CHECK COMMAND: what it prints is shown, as remarks. In one line: apt throws away what was typed ahead.
 run() {
     local status
-    say "$2"$'\necho "=$?="'
+    say "$2; echo \"=\$?=\""
     expect $'\n=' || fail "$1" "$reason"
     printf '%s' "${seen%=}" | tr -d '\r' | sed '/^$/d; s/^/# /'
     expect '=' || fail "$1" "$reason"

@@ -165,7 +165,7 @@ test_information() {
     else fail 'help_goes_to_standard_output' 'there should be a usage line'; fi
     prints 'help_of_run_is_the_same_text' 0 "$(cat "$work/help")" "$hostvm" run --help
     local option missing=
-    for option in kernel initrd module append mem cpus debug-exit dtb dump-acpi dump-dtb; do
+    for option in kernel initrd module append mem cpus debug-exit pmu dtb dump-acpi dump-dtb; do
         grep -q -e "--$option " "$work/help" || missing+=" --$option"
     done
     if [ -z "$missing" ]; then pass 'help_names_every_option'; else fail 'help_names_every_option' "missing:$missing"; fi
@@ -624,6 +624,8 @@ test_refusals() {
     local text='hostvm: a PC has no device tree: --dtb and --dump-dtb are for arm64 machines'
     complains 'device_tree_of_a_pc_is_64' 64 "$text" "$hostvm" run --dtb "$hello" "$hello"
     complains 'dump_of_a_pcs_device_tree_is_64' 64 "$text" "$hostvm" run --dump-dtb "$work/dtb"
+    complains 'performance_counters_of_a_pc_are_64' 64 \
+        'hostvm: a PC has the performance counters that KVM gives it: --pmu is for arm64 machines' "$hostvm" run --pmu "$hello"
 }
 
 test_dump_acpi() {

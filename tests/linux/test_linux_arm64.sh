@@ -1,5 +1,6 @@
 #!/bin/bash
-# Here live the tests of the hostvm command with Debian's stock arm64 kernel, run in the arm64 box.
+# Here live the tests of the hostvm command on AArch64: Debian's stock kernel with either interrupt controller, other
+# guests, what is refused. They run in the arm64 box.
 #
 # HOSTVM=FILE tests that build instead of build/arm64-plain/hostvm. One line per check; exit 1 on a failure. The same
 # script runs outside and, as a script for busybox, inside the box (--inside).
@@ -25,12 +26,14 @@ boots() {
 }
 
 make_initramfs() {
-    mkdir -p /tmp/root/bin /tmp/root/dev /tmp/root/sys
+    mkdir -p /tmp/root/bin /tmp/root/dev /tmp/root/sys /tmp/root/proc
     cp /usr/bin/busybox /tmp/root/bin/busybox
     cat > /tmp/root/init <<'INIT'
 #!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox mount -t sysfs sys /sys
+/bin/busybox mount -t proc proc /proc
+/bin/busybox grep arm-pmu /proc/interrupts > /dev/ttyAMA0
 echo "here is init, processors: $(/bin/busybox nproc)" > /dev/ttyAMA0
 /bin/busybox poweroff -f
 INIT
@@ -38,14 +41,147 @@ INIT
     (cd /tmp/root && find . | cpio -o -H newc 2> /dev/null) > /tmp/initramfs
 }
 
+# run ARGUMENT...: of hostvm; leaves $status, /tmp/out and /tmp/err.
+run() {
+    status=0
+    timeout 60 "$hostvm" run "$@" > /tmp/raw 2> /tmp/err < /dev/null || status=$?
+    tr -d '\r' < /tmp/raw > /tmp/out
+}
+
+say() {
+    if [ "$1" -eq 0 ]; then
+        echo "ok - $2"
+        return
+    fi
+    echo "not ok - $2"
+    echo "# status $status"
+    head -n 30 /tmp/out /tmp/err | sed 's/^/#   /'
+    failures=$((failures + 1))
+}
+
+# complains NAME STATUS ERRORS ARGUMENT...: exactly these errors, and no output.
+complains() {
+    name=$1 expected=$2 errors=$3
+    shift 3
+    run "$@"
+    [ $status -eq "$expected" ] && [ ! -s /tmp/out ] && [ "$(cat /tmp/err)" = "$errors" ]
+    say $? "$name"
+}
+
+# crashes NAME REASON ARGUMENT...: the reason first, then registers.
+crashes() {
+    name=$1 reason=$2
+    shift 2
+    run "$@"
+    [ $status -eq 70 ] && [ "$(head -n 1 /tmp/err)" = "hostvm: guest: vcpu 0 cannot go on: $reason" ] &&
+        grep -q '^hostvm:   pc  0000000040000004 ' /tmp/err && grep -q '^hostvm:   code at pc: ' /tmp/err
+    say $? "$name"
+}
+
+# Instructions, each a word with its least byte first.
+make_flat_guests() {
+    # x1 = 0x90f4000, w0 = 3, strb w0, [x1], for ever
+    printf '\341\041\241\322\001\000\210\362\140\000\200\122\040\000\000\071\000\000\000\024' > exit
+    # x1 = 0x30000000; ldr w0, [x1], or stp xzr, xzr, [x1]
+    printf '\001\000\246\322\040\000\100\271\000\000\000\024' > read
+    printf '\001\000\246\322\077\174\000\251\000\000\000\024' > pair
+}
+
+test_other_guests() {
+    run "$guests/hello" --append 'from Arm'
+    [ $status -eq 0 ] && [ ! -s /tmp/err ] && grep -qx 'booted by a device tree' /tmp/out &&
+        grep -qx 'memory: \[0x40000000..0x50000000) type 1' /tmp/out && grep -qx 'command line: from Arm' /tmp/out
+    say $? 'bare_metal_elf_runs_and_ends'
+    run --debug-exit exit
+    [ $status -eq 7 ] && [ ! -s /tmp/err ]
+    say $? 'flat_code_runs_and_the_debug_exit_ends_it'
+    status=0
+    "$example" > /tmp/out 2> /tmp/err || status=$?
+    [ $status -eq 0 ] && [ "$(cat /tmp/out)" = 'the guest read 84' ]
+    say $? 'example_embeds_a_vm'
+    crashes 'read_of_nothing_is_70_with_a_report' \
+        'read of 4 bytes at 0x30000000: nothing is there and nobody handled it' read
+    undecoded='an instruction that the processor does not describe (a pair of registers, an atomic operation,'
+    undecoded="$undecoded a base register written back)"
+    crashes 'undecoded_store_is_70_with_a_report' \
+        "write at 0x30000000 by $undecoded: there is no memory" pair
+    grep -qx 'hostvm:   exit -0: memory write at 0x30000000, of a width nobody told' /tmp/err
+    say $? 'and_the_report_has_its_address'
+}
+
+test_refusals() {
+    # e_machine of an ELF header: x86-64
+    (head -c 18 "$guests/hello"; printf '\076\000'; tail -c +21 "$guests/hello") > x86
+    head -c 3000000 /vmlinuz > cut
+    head -c 100 dtb > cut.dtb
+    mkdir dir
+    complains 'missing_kernel_is_66' 66 "hostvm: cannot load kernel 'none': No such file or directory" none
+    complains 'kernel_for_x86_is_66' 66 \
+        "hostvm: cannot load kernel 'x86': it is an ELF file for x86_64, the machine is arm64; give one for arm64" x86
+    run cut
+    [ $status -eq 66 ] && grep -q "^hostvm: cannot load kernel 'cut': .*; is the download complete?\$" /tmp/err
+    say $? 'kernel_cut_short_is_66'
+    run --kernel /vmlinuz --mem 16M
+    [ $status -eq 66 ] && grep -q 'lie outside RAM \[0x40000000..0x41000000); give more RAM$' /tmp/err
+    say $? 'kernel_larger_than_memory_is_66'
+    complains 'missing_device_tree_is_66' 66 "hostvm: cannot load device tree 'none': No such file or directory" \
+        "$guests/hello" --dtb none
+    complains 'device_tree_cut_short_is_66' 66 \
+        "hostvm: cannot load device tree 'cut.dtb': it is a damaged device tree blob; compile it again with dtc" \
+        "$guests/hello" --dtb cut.dtb
+    complains 'dump_that_cannot_be_written_is_71' 71 \
+        "hostvm: cannot write the device tree to 'none/dtb': No such file or directory" --dump-dtb none/dtb
+    complains 'acpi_tables_are_refused' 64 'hostvm: an arm64 machine has no ACPI tables: see --dump-dtb' --dump-acpi dir
+    complains 'too_many_processors_are_64' 64 "hostvm: --cpus wants a number from 1 to 16, not '17'; see hostvm --help" \
+        "$guests/hello" --cpus 17
+    complains 'too_much_memory_is_64' 64 "hostvm: --mem '513G' is out of range: 2M to 512G; see hostvm --help" \
+        "$guests/hello" --mem 513G
+}
+
+# The guest's own list of interrupts has the counters', or not.
+test_counters() {
+    cpus=1
+    boots 'guest_has_no_performance_counters_unasked'
+    ! grep -q 'arm-pmu' /tmp/screen
+    say $? 'and_finds_none'
+    boots 'guest_with_performance_counters_boots' --pmu
+    grep -q 'GICv3  23 Level     arm-pmu' /tmp/screen
+    say $? 'and_finds_them_with_their_interrupt'
+}
+
 if [ "$1" = --inside ]; then
     hostvm=$2
+    guests=$3
+    example=$4
     failures=0
+    cd /tmp || exit 1
     make_initramfs
-    cpus=1
-    boots 'compressed_image_boots_to_its_init_and_powers_off'
+    make_flat_guests
+    test_counters
     cpus=2
     boots 'two_processors_come_up' --cpus 2 --mem 512M
+    run --dump-dtb dtb --cpus 2 --mem 512M
+    [ $status -eq 0 ] && [ -s dtb ] && [ ! -s /tmp/err ]
+    say $? 'device_tree_is_written'
+    boots 'written_device_tree_is_what_linux_boots_with' --dtb dtb --cpus 2 --mem 512M
+    test_other_guests
+    test_refusals
+    exit $((failures != 0))
+fi
+
+if [ "$1" = --inside-gicv2 ]; then
+    hostvm=$2
+    guests=$3
+    failures=0
+    cd /tmp || exit 1
+    make_initramfs
+    cpus=1
+    boots 'linux_boots_with_gicv2'
+    cpus=2
+    boots 'two_processors_come_up_with_gicv2' --cpus 2
+    complains 'more_processors_than_gicv2_has_are_71' 71 \
+        'hostvm: cannot create vcpu 8 (this host allows 8): Invalid argument' \
+        "$guests/hello" --cpus 9
     exit $((failures != 0))
 fi
 
@@ -54,7 +190,20 @@ fi
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 hostvm=$PWD/build/arm64-plain/hostvm
+guests=$PWD/build/arm64-plain/guests
+example=$PWD/build/arm64-plain/tests/examples/arm64/embed
 [ -z "${HOSTVM:-}" ] || hostvm=$(cd "$(dirname "$HOSTVM")" && pwd)/${HOSTVM##*/}
 kernel=$(scripts/box --kernel-path --arch arm64) || exit 1
-exec scripts/box --arch arm64 --timeout 500 --mem 1536 --with "$hostvm" --with "$kernel:/vmlinuz" \
-    --with "$PWD/tests/linux/test_linux_arm64.sh:/test" -- sh /test --inside "$hostvm"
+failed=0
+
+# inside GIC WORD: that half of the script, in the box with such an interrupt controller.
+inside() {
+    scripts/box --arch arm64 --gic "$1" --timeout 500 --mem 1536 --with "$hostvm" --with "$kernel:/vmlinuz" \
+        --with "$guests/hello" --with "$example" --with "$PWD/tests/linux/test_linux_arm64.sh:/test" -- \
+        sh /test "$2" "$hostvm" "$guests" "$example" ||
+        failed=1
+}
+
+inside 3 --inside
+inside 2 --inside-gicv2
+exit $failed

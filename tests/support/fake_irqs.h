@@ -15,7 +15,7 @@ struct fake_irqs {
     bool refuses_bells; /* for a test to set */
 };
 
-/* Behind fake_kvm_begin, whose KVM has them until fake_kvm_end. */
+/* Before or behind fake_kvm_begin, whose KVM has them until fake_kvm_end. */
 struct fake_irqs *fake_irqs_begin(void);
 
 #endif

@@ -36,8 +36,8 @@ void fake_kvm_end(void);
 /* Eventfds that are tied to interrupts or to the guest's writes. */
 int fake_kvm_eventfds(void);
 
-/* Has a function asked before the fake one answers: for what else a test's KVM shall have. After
- * begin, until end. */
+/* Has a function asked before the fake one answers, until the end: for what else a test's KVM shall
+ * have. */
 void fake_kvm_extend(inject_ioctl_fn fn);
 
 /* The slots that there are, in ascending order of their address; returns how many. */

@@ -235,6 +235,43 @@ static void test_damaged_images_load_or_are_refused(void **state)
     ram_free(&ram);
 }
 
+/* Two sections, of which the first ends last, at FILE_SIZE. */
+static void add_efi_header(struct blob *blob)
+{
+    enum { PE = 0x80, OPTIONAL_SIZE = 0x20, SECTIONS = PE + 24 + OPTIONAL_SIZE };
+
+    store_le32(blob->data + 60, PE);
+    memset(blob->data + PE, 0, SECTIONS + 2 * 40 - PE);
+    memcpy(blob->data + PE, "PE", 2);
+    blob->data[PE + 6] = 2;
+    blob->data[PE + 20] = OPTIONAL_SIZE;
+    store_le32(blob->data + SECTIONS + 16, FILE_SIZE - 0x1000);
+    store_le32(blob->data + SECTIONS + 20, 0x1000);
+    store_le32(blob->data + SECTIONS + 40 + 16, 0x10);
+    store_le32(blob->data + SECTIONS + 40 + 20, 0x1000);
+}
+
+static void test_an_image_shorter_than_its_efi_header_says_is_refused(void **state)
+{
+    struct load_ram ram = ram_make(RAM_BASE, RAM_SIZE, true);
+    struct blob blob = image_make();
+    struct image image;
+
+    (void)state;
+    add_efi_header(&blob);
+    assert_loaded(blob, IMAGE_FOR_ARM64, &ram, &image);
+    blob.size = FILE_SIZE - 1;
+    assert_refused(blob, IMAGE_FOR_ARM64, &ram, -ENOEXEC,
+                   "cannot load kernel 'k': the kernel ends at byte 20479, its EFI header promises "
+                   "20480; is the download complete?");
+    try_damaged(blob, IMAGE_FOR_ARM64, &ram, 0x100);
+    for (size_t at = 60; at < 0x80 + 24 + 0x20 + 40; at += 4) {
+        try_lying_field(blob, IMAGE_FOR_ARM64, &ram, at, 4);
+    }
+    blob_free(&blob);
+    ram_free(&ram);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +285,7 @@ int main(void)
         cmocka_unit_test(test_x86_refuses_it_with_a_reason),
         cmocka_unit_test(test_big_endian_or_too_large_is_refused),
         cmocka_unit_test(test_damaged_images_load_or_are_refused),
+        cmocka_unit_test(test_an_image_shorter_than_its_efi_header_says_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

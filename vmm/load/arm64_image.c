@@ -22,6 +22,18 @@ enum {
     CMDLINE_MAX = 2047, /* COMMAND_LINE_SIZE, without the final zero */
 };
 
+/* Offsets in the EFI header, where there is one (Microsoft, PE Format: MS-DOS stub, COFF file
+ * header, section table). */
+enum {
+    PE_OFFSET = 60,
+    PE_NR_SECTIONS = 6,
+    PE_OPTIONAL_SIZE = 20,
+    PE_HEADERS = 24,
+    SECTION_SIZE = 40,
+    SECTION_FILE_SIZE = 16,
+    SECTION_FILE_OFFSET = 20,
+};
+
 /* Kernel and initrd lie in one such window, which begins at a multiple of a GiB. */
 #define INITRD_WINDOW (32ull << 30)
 #define WINDOW_ALIGN  (1ull << 30)
@@ -31,11 +43,34 @@ bool arm64_image_has_magic(const uint8_t *data, size_t size)
     return size >= ARM64_HEADER_SIZE && memcmp(data + MAGIC, "ARM\x64", 4) == 0;
 }
 
+/* Where the last of the sections ends in the file; 0 where nothing says so. */
+static uint64_t size_of_sections(const uint8_t *data, size_t size)
+{
+    uint64_t pe = load_le32(data + PE_OFFSET);
+    uint64_t end = 0;
+    uint64_t section;
+    unsigned nr;
+
+    if (memcmp(data, "MZ", 2) != 0 || pe > size || size - pe < PE_HEADERS ||
+        memcmp(data + pe, "PE\0\0", 4) != 0) {
+        return 0;
+    }
+    nr = load_le16(data + pe + PE_NR_SECTIONS);
+    section = pe + PE_HEADERS + load_le16(data + pe + PE_OPTIONAL_SIZE);
+    for (; nr > 0 && section + SECTION_SIZE <= size; nr--, section += SECTION_SIZE) {
+        uint64_t section_end = (uint64_t)load_le32(data + section + SECTION_FILE_OFFSET) +
+                               load_le32(data + section + SECTION_FILE_SIZE);
+
+        end = section_end > end ? section_end : end;
+    }
+    return end;
+}
+
 int arm64_image_load(const struct payload *payload, const struct load_ram *ram,
                      struct image *ret_image, struct load_error *err)
 {
     uint8_t header[ARM64_HEADER_SIZE];
-    uint64_t text_offset, image_size, start, room;
+    uint64_t text_offset, image_size, start, room, promised;
     size_t got;
     int r;
 
@@ -65,6 +100,13 @@ int arm64_image_load(const struct payload *payload, const struct load_ram *ram,
         return kernel_fail(err, -EFBIG, payload->name,
                            "it leaves no room up to the end of RAM at 0x%" PRIx64 "; give more RAM",
                            ram->base + ram->size);
+    }
+    promised = got < sizeof(header) ? 0 : size_of_sections(load_ram_at(ram, start), got);
+    if (got < promised) {
+        return kernel_fail(err, -ENOEXEC, payload->name,
+                           "the kernel ends at byte %zu, its EFI header promises %" PRIu64
+                           "; is the download complete?",
+                           got, promised);
     }
     *ret_image = (struct image){
         .format = IMAGE_ARM64,

@@ -10,7 +10,10 @@
 #include "back/net_tap.h"
 #include "back/net_user.h"
 #include "back/worker.h"
+#include "virtio/balloon.h"
 #include "virtio/blk.h"
+#include "virtio/console.h"
+#include "virtio/fs.h"
 #include "virtio/net.h"
 #include "virtio/rng.h"
 #include "virtio/vsock.h"
@@ -28,7 +31,11 @@ struct devices {
     unsigned nr_disks;
     struct nic nics[DEVICES_MAX_NETS];
     unsigned nr_nics;
+    struct fs *shares[DEVICES_MAX_SHARES];
+    unsigned nr_shares;
     struct vsock *vsock;
+    struct virtio_console *console;
+    struct balloon *balloon;
     struct rng *rng;
     hostvm_virtio_t *list[DEVICES_MAX]; /* in the order of their places */
     unsigned nr_devices;
@@ -36,7 +43,8 @@ struct devices {
 
 unsigned devices_count(const struct devices_config *config)
 {
-    unsigned nr = config->nr_disks + config->vsock.is_given + config->has_rng;
+    unsigned nr = config->nr_disks + config->nr_shares + config->vsock.is_given +
+                  config->has_console + config->balloon.is_there + config->has_rng;
 
     for (unsigned i = 0; i < config->nr_nets; i++) {
         nr += config->nets[i].kind != NET_NONE;
@@ -121,12 +129,38 @@ static void destroy_nic(struct nic *nic)
 
 /* --- the others --- */
 
+static int create_share(struct devices *devices, vm_t *vm, const struct options_share *options)
+{
+    const struct fs_config config = {
+        .dir = options->dir, .tag = options->tag, .is_readonly = options->is_readonly};
+    struct fs *fs = fs_create(vm, &config);
+
+    if (fs == NULL) {
+        return -EIO;
+    }
+    devices->shares[devices->nr_shares++] = fs;
+    return enlist(devices, fs_device(fs));
+}
+
 static int create_vsock(struct devices *devices, vm_t *vm, const struct options_vsock *options)
 {
     const struct vsock_config config = {.path = options->path, .guest_cid = options->cid};
 
     devices->vsock = vsock_create(vm, &config);
     return devices->vsock == NULL ? -EIO : enlist(devices, vsock_device(devices->vsock));
+}
+
+static int create_console(struct devices *devices, vm_t *vm, struct console *terminal)
+{
+    devices->console = virtio_console_create(vm, devices->worker, terminal);
+    return devices->console == NULL ? -EIO
+                                    : enlist(devices, virtio_console_device(devices->console));
+}
+
+static int create_balloon(struct devices *devices, vm_t *vm, const struct options_balloon *options)
+{
+    devices->balloon = balloon_create(vm, devices->worker, options->target);
+    return devices->balloon == NULL ? -EIO : enlist(devices, balloon_device(devices->balloon));
 }
 
 static int create_rng(struct devices *devices, vm_t *vm)
@@ -138,7 +172,7 @@ static int create_rng(struct devices *devices, vm_t *vm)
 /* --- all of them --- */
 
 static int create_all(struct devices *devices, vm_t *vm, const struct devices_config *config,
-                      unsigned nr_cpus)
+                      unsigned nr_cpus, struct console *terminal)
 {
     int r = 0;
 
@@ -152,8 +186,17 @@ static int create_all(struct devices *devices, vm_t *vm, const struct devices_co
     for (unsigned i = 0; r == 0 && i < config->nr_nets; i++) {
         r = config->nets[i].kind == NET_NONE ? 0 : create_net(devices, vm, &config->nets[i]);
     }
+    for (unsigned i = 0; r == 0 && i < config->nr_shares; i++) {
+        r = create_share(devices, vm, &config->shares[i]);
+    }
     if (r == 0 && config->vsock.is_given) {
         r = create_vsock(devices, vm, &config->vsock);
+    }
+    if (r == 0 && config->has_console) {
+        r = create_console(devices, vm, terminal);
+    }
+    if (r == 0 && config->balloon.is_there) {
+        r = create_balloon(devices, vm, &config->balloon);
     }
     if (r == 0 && config->has_rng) {
         r = create_rng(devices, vm);
@@ -162,7 +205,7 @@ static int create_all(struct devices *devices, vm_t *vm, const struct devices_co
 }
 
 int devices_create(vm_t *vm, const struct devices_config *config, unsigned nr_cpus,
-                   struct devices **ret)
+                   struct console *terminal, struct devices **ret)
 {
     struct devices *devices = calloc(1, sizeof(*devices));
 
@@ -171,7 +214,7 @@ int devices_create(vm_t *vm, const struct devices_config *config, unsigned nr_cp
         (void)fprintf(stderr, "hostvm: no memory for devices: %s\n", strerror(ENOMEM));
         return -EIO;
     }
-    return create_all(devices, vm, config, nr_cpus);
+    return create_all(devices, vm, config, nr_cpus, terminal);
 }
 
 int devices_attach(struct devices *devices, const struct device_place *places)
@@ -205,7 +248,12 @@ void devices_destroy(struct devices *devices)
     for (unsigned i = 0; i < devices->nr_nics; i++) {
         destroy_nic(&devices->nics[i]);
     }
+    for (unsigned i = 0; i < devices->nr_shares; i++) {
+        fs_destroy(devices->shares[i]);
+    }
     vsock_destroy(devices->vsock);
+    virtio_console_destroy(devices->console);
+    balloon_destroy(devices->balloon);
     rng_destroy(devices->rng);
     worker_destroy(devices->worker);
     free(devices);

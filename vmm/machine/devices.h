@@ -8,11 +8,14 @@
 #include <hostvm/pci.h>
 #include <hostvm/virtio.h>
 
+#include "options_balloon.h"
+#include "options_console.h"
 #include "options_disk.h"
 #include "options_net.h"
+#include "options_share.h"
 #include "options_vsock.h"
 
-enum { DEVICES_MAX = 15, DEVICES_MAX_DISKS = 10, DEVICES_MAX_NETS = 4 };
+enum { DEVICES_MAX = 15, DEVICES_MAX_DISKS = 10, DEVICES_MAX_NETS = 4, DEVICES_MAX_SHARES = 4 };
 
 /* How the guest finds them. */
 enum devices_transport {
@@ -27,7 +30,11 @@ struct devices_config {
     unsigned nr_disks;
     struct net_options nets[DEVICES_MAX_NETS];
     unsigned nr_nets;
+    struct options_share shares[DEVICES_MAX_SHARES];
+    unsigned nr_shares;
     struct options_vsock vsock;
+    bool has_console; /* the terminal is its, not the serial port's */
+    struct options_balloon balloon;
     bool has_rng;
 };
 
@@ -37,15 +44,17 @@ struct device_place {
     unsigned gsi; /* as hostvm_irq_line counts */
 };
 
+struct console;
 struct devices;
 
 /* How many the machine has with such a configuration. */
 unsigned devices_count(const struct devices_config *config);
 
-/* Makes them, with their host sides; the guest does not see them yet. 0; -ENOENT: a file is not
- * what it should be; -EIO: the host refuses. It was said. devices_destroy in any case. */
+/* Makes them, with their host sides; terminal is the console's, if there is one. The guest does not
+ * see them yet. 0; -ENOENT: a file is not what it should be; -EIO: the host refuses. It was said.
+ * devices_destroy in any case. */
 int devices_create(vm_t *vm, const struct devices_config *config, unsigned nr_cpus,
-                   struct devices **ret);
+                   struct console *terminal, struct devices **ret);
 
 /* Shows them to the guest, each at a place of its own. 0 or -EIO. */
 int devices_attach(struct devices *devices, const struct device_place *places);

@@ -159,19 +159,26 @@ static void write_psci(struct writer *writer)
     end(writer);
 }
 
+/* A private interrupt's cells; GICv2 wants to know for which processors it is there. */
+static void add_ppi(struct cells *cells, const struct devtree_config *config, uint32_t ppi)
+{
+    unsigned nr_cpus = config->nr_cpus < GICV2_CPUS_MAX ? config->nr_cpus : GICV2_CPUS_MAX;
+    uint32_t cpus = config->gic == DEVTREE_GICV2 ? (1u << nr_cpus) - 1 : 0;
+
+    add32(cells, GIC_PPI);
+    add32(cells, ppi);
+    add32(cells, cpus << GICV2_CPU_MASK_SHIFT | LEVEL_HIGH);
+}
+
 /* The timers go on while a vcpu sleeps: always-on. */
 static void write_timer(struct writer *writer, const struct devtree_config *config)
 {
     static const uint32_t ppis[] = {VIRT_PPI_TIMER_SECURE, VIRT_PPI_TIMER_PHYSICAL,
                                     VIRT_PPI_TIMER_VIRTUAL, VIRT_PPI_TIMER_HYPERVISOR};
-    unsigned nr_cpus = config->nr_cpus < GICV2_CPUS_MAX ? config->nr_cpus : GICV2_CPUS_MAX;
-    uint32_t cpus = config->gic == DEVTREE_GICV2 ? (1u << nr_cpus) - 1 : 0;
     struct cells cells = {.nr_cells = 0};
 
     for (unsigned i = 0; i < sizeof(ppis) / sizeof(ppis[0]); i++) {
-        add32(&cells, GIC_PPI);
-        add32(&cells, ppis[i]);
-        add32(&cells, cpus << GICV2_CPU_MASK_SHIFT | LEVEL_HIGH);
+        add_ppi(&cells, config, ppis[i]);
     }
     begin(writer, "timer");
     put_text(writer, "compatible", "arm,armv8-timer");
@@ -196,6 +203,18 @@ static void write_its(struct writer *writer)
     put32(writer, "#msi-cells", 1);
     put_reg(writer, HOSTVM_GIC_ITS, HOSTVM_GIC_ITS_SIZE);
     put32(writer, "phandle", PHANDLE_ITS);
+    end(writer);
+}
+
+/* bindings/arm/pmu.yaml */
+static void write_pmu(struct writer *writer, const struct devtree_config *config)
+{
+    struct cells cells = {.nr_cells = 0};
+
+    add_ppi(&cells, config, VIRT_PPI_PMU);
+    begin(writer, "pmu");
+    put_text(writer, "compatible", "arm,armv8-pmuv3");
+    put_cells(writer, "interrupts", &cells);
     end(writer);
 }
 
@@ -390,6 +409,9 @@ static void write_root(struct writer *writer, const struct devtree_config *confi
     write_cpus(writer, config->nr_cpus);
     write_psci(writer);
     write_timer(writer, config);
+    if (config->has_pmu) {
+        write_pmu(writer, config);
+    }
     write_gic(writer, config);
     write_clock(writer);
     for (unsigned i = 0; i < config->nr_devices; i++) {

@@ -31,6 +31,7 @@ struct devtree_config {
     uint64_t ram_base, ram_size;
     unsigned nr_cpus;
     enum devtree_gic gic;
+    bool has_pmu;
     const struct devtree_device *devices; /* by address */
     unsigned nr_devices;
     const struct device_place *virtio; /* virtio devices in memory, in the guest's order */

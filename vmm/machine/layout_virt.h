@@ -51,6 +51,9 @@ enum {
     VIRT_PPI_TIMER_HYPERVISOR = 10,
 };
 
+/* Of the performance counters, likewise: the library's (hostvm/chipset.h). */
+#define VIRT_PPI_PMU (HOSTVM_PMU_IRQ - 16)
+
 /* --- what the guest is told (Documentation/arch/arm64/booting.rst, 2 and 4) --- */
 
 #define VIRT_DTB_ROOM         0x10000ull    /* for our own device tree */

@@ -24,8 +24,10 @@ int machine_open(struct machine *machine, const struct machine_config *config, s
 
     *machine = (struct machine){.nr_cpus = config->nr_cpus,
                                 .ram_size = config->ram_size,
+                                .has_pmu = config->has_pmu,
                                 .dtb = config->dtb,
                                 .devices_config = config->devices,
+                                .console = config->console,
                                 .serial.timer_fd = -1};
     if (hostvm_env_create(&machine->env, &env) != 0) {
         return -1;
@@ -57,8 +59,8 @@ void machine_close(struct machine *machine)
 
 int machine_add_devices(struct machine *machine, const struct device_place *places)
 {
-    int r =
-        devices_create(&machine->vm, machine->devices_config, machine->nr_cpus, &machine->devices);
+    int r = devices_create(&machine->vm, machine->devices_config, machine->nr_cpus,
+                           machine->console, &machine->devices);
 
     return r < 0 ? r : devices_attach(machine->devices, places);
 }
@@ -70,8 +72,8 @@ bool machine_wants_pci(const struct devices_config *config)
 
 int machine_add_pci(struct machine *machine, const hostvm_pci_bus_config_t *config)
 {
-    int r =
-        devices_create(&machine->vm, machine->devices_config, machine->nr_cpus, &machine->devices);
+    int r = devices_create(&machine->vm, machine->devices_config, machine->nr_cpus,
+                           machine->console, &machine->devices);
 
     if (r < 0) {
         return r;

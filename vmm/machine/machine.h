@@ -19,6 +19,7 @@ struct machine_config {
     uint64_t ram_size;
     unsigned nr_cpus;
     bool has_debug_exit;
+    bool has_pmu;
     const char *dtb; /* a file in the place of our own device tree; NULL: none */
     const struct devices_config *devices; /* lives as long as the machine */
     struct console *console;
@@ -34,11 +35,13 @@ struct machine {
     vm_vcpu_t *boot;
     unsigned nr_cpus;
     uint64_t ram_size;
+    bool has_pmu;
     const char *dtb;
     struct load_ram ram; /* that guests are loaded into */
     struct serial serial;
     struct machine_chips *chips; /* NULL: none yet */
     const struct devices_config *devices_config;
+    struct console *console;
     struct devices *devices; /* NULL: none yet */
     hostvm_pci_bus_t *pci;   /* NULL: none */
 };
@@ -56,9 +59,15 @@ struct machine_guest {
 /* What processor images have to be for. */
 enum image_machine machine_image_kind(void);
 
-/* Why the machine cannot do with ACPI tables or a device tree what the user wishes; NULL: it can.
- */
-const char *machine_refuses(bool wants_acpi, bool wants_dtb);
+/* What of a machine there is on one architecture alone. */
+struct machine_wishes {
+    bool acpi; /* tables to look at */
+    bool dtb;  /* a device tree to look at or to be given */
+    bool pmu;  /* performance counters, to be asked for */
+};
+
+/* Why the machine cannot do what the user wishes; NULL: it can. */
+const char *machine_refuses(struct machine_wishes wishes);
 
 /* Builds the machine, without a guest, as far as it goes while the host creates the VM: memory that
  * can be filled, the boot processor, devices. 0 or -1; machine_destroy in either case. It does not

@@ -86,7 +86,8 @@ static size_t receive(void *chip, const uint8_t *bytes, size_t nr_bytes)
     return uart16550_receive(chip, bytes, nr_bytes);
 }
 
-static int add_serial_port(struct machine *pc, struct console *console)
+/* Silent where the terminal is another console's. */
+static int add_serial_port(struct machine *pc)
 {
     struct uart16550 *uart = &pc->chips->com1;
 
@@ -98,7 +99,10 @@ static int add_serial_port(struct machine *pc, struct console *console)
     if (uart16550_attach(uart, &pc->vm, PC_PORT_COM1) != 0) {
         return -1;
     }
-    return serial_attach(&pc->serial, &pc->vm, console, (struct serial_port){receive, uart});
+    if (pc->devices_config->has_console) {
+        return 0;
+    }
+    return serial_attach(&pc->serial, &pc->vm, pc->console, (struct serial_port){receive, uart});
 }
 
 static int add_devices(struct machine *pc, const struct machine_config *config)
@@ -116,8 +120,7 @@ static int add_devices(struct machine *pc, const struct machine_config *config)
     mc146818_reset(&chips->clock, pc->ram.size);
     chips->power.event = config->power_event;
     chips->power.cookie = config->cookie;
-    if (add_serial_port(pc, config->console) != 0 ||
-        mc146818_attach(&chips->clock, &pc->vm, PC_PORT_CMOS) != 0) {
+    if (add_serial_port(pc) != 0 || mc146818_attach(&chips->clock, &pc->vm, PC_PORT_CMOS) != 0) {
         return -1;
     }
     return power_attach(&chips->power, &pc->vm, &power_ports);
@@ -146,11 +149,14 @@ enum image_machine machine_image_kind(void)
     return IMAGE_FOR_X86;
 }
 
-const char *machine_refuses(bool wants_acpi, bool wants_dtb)
+#define NO_DTB "a PC has no device tree: --dtb and --dump-dtb are for arm64 machines"
+
+const char *machine_refuses(struct machine_wishes wishes)
 {
-    (void)wants_acpi;
-    return wants_dtb ? "a PC has no device tree: --dtb and --dump-dtb are for arm64 machines"
-                     : NULL;
+    if (wishes.pmu) {
+        return "a PC has the performance counters that KVM gives it: --pmu is for arm64 machines";
+    }
+    return wishes.dtb ? NO_DTB : NULL;
 }
 
 int machine_create(struct machine *pc, const struct machine_config *config)
@@ -346,5 +352,5 @@ int machine_dump_dtb(struct machine *pc, const struct machine_guest *guest, cons
     (void)pc;
     (void)guest;
     (void)name;
-    return load_fail(err, -ENOTSUP, "%s", machine_refuses(false, true));
+    return load_fail(err, -ENOTSUP, NO_DTB);
 }

@@ -109,7 +109,8 @@ static void write_uart(void *device, unsigned offset, uint32_t value)
     pl011_write(device, offset, value);
 }
 
-static int add_serial_port(struct machine *virt, struct console *console)
+/* Silent where the terminal is another console's. */
+static int add_serial_port(struct machine *virt)
 {
     struct machine_chips *chips = virt->chips;
 
@@ -124,7 +125,10 @@ static int add_serial_port(struct machine *virt, struct console *console)
     if (mmio_device_attach(&virt->vm, &chips->uart_mmio) != 0) {
         return -1;
     }
-    return serial_attach(&virt->serial, &virt->vm, console,
+    if (virt->devices_config->has_console) {
+        return 0;
+    }
+    return serial_attach(&virt->serial, &virt->vm, virt->console,
                          (struct serial_port){receive, &chips->uart});
 }
 
@@ -215,10 +219,11 @@ enum image_machine machine_image_kind(void)
     return IMAGE_FOR_ARM64;
 }
 
-const char *machine_refuses(bool wants_acpi, bool wants_dtb)
+#define NO_ACPI "an arm64 machine has no ACPI tables: see --dump-dtb"
+
+const char *machine_refuses(struct machine_wishes wishes)
 {
-    (void)wants_dtb;
-    return wants_acpi ? "an arm64 machine has no ACPI tables: see --dump-dtb" : NULL;
+    return wishes.acpi ? NO_ACPI : NULL;
 }
 
 int machine_create(struct machine *virt, const struct machine_config *config)
@@ -233,7 +238,7 @@ int machine_create(struct machine *virt, const struct machine_config *config)
     virt->ram = (struct load_ram){hostvm_vm_pointer(&virt->vm, VIRT_RAM, virt->ram_size), VIRT_RAM,
                                   virt->ram_size, true};
     virt->boot = vm_create_vcpu(&virt->vm, 0);
-    if (virt->boot == NULL || add_serial_port(virt, config->console) != 0 || add_clock(virt) != 0) {
+    if (virt->boot == NULL || add_serial_port(virt) != 0 || add_clock(virt) != 0) {
         return -1;
     }
     return add_debug_exit(virt, config);
@@ -284,8 +289,12 @@ static int add_virtio(struct machine *virt)
 
 int machine_complete(struct machine *virt)
 {
-    int r = vm_create_default_irq_controller(&virt->vm) == 0 ? add_virtio(virt) : -EIO;
+    int r = -EIO;
 
+    if (vm_create_default_irq_controller(&virt->vm) == 0 &&
+        (!virt->has_pmu || hostvm_vm_enable_pmu(&virt->vm) == 0)) {
+        r = add_virtio(virt);
+    }
     if (r == 0 && machine_add_other_cpus(virt) != 0) {
         r = -EIO;
     }
@@ -333,6 +342,7 @@ static int describe(struct machine *virt, const struct machine_guest *guest, con
         .ram_size = virt->ram_size,
         .nr_cpus = virt->nr_cpus,
         .gic = hostvm_vm_gic_version(&virt->vm) == 3 ? DEVTREE_GICV3 : DEVTREE_GICV2,
+        .has_pmu = virt->has_pmu,
         .devices = devices,
         .nr_devices = sizeof(devices) / sizeof(devices[0]),
         .virtio = places,
@@ -386,7 +396,7 @@ int machine_dump_acpi(const struct machine_config *config, const char *directory
 {
     (void)config;
     (void)directory;
-    return load_fail(err, -ENOTSUP, "%s", machine_refuses(true, false));
+    return load_fail(err, -ENOTSUP, NO_ACPI);
 }
 
 /* Whoever starts a guest with the file would repeat its seeds: they stay out. */

@@ -7,7 +7,7 @@
 
 /* Arm ARM, D17.2.37: exception class, instruction length, instruction specific syndrome. */
 #define HSR_EXCEPTION_CLASS_SHIFT 26
-#define HSR_EXCEPTION_CLASS_MASK  (HSR_MAX_EXCEPTION << HSR_EXCEPTION_CLASS_SHIFT)
+#define HSR_EXCEPTION_CLASS_MASK  ((unsigned)HSR_MAX_EXCEPTION << HSR_EXCEPTION_CLASS_SHIFT)
 #define HSR_EXCEPTION_CLASS(hsr)  (((hsr)&HSR_EXCEPTION_CLASS_MASK) >> HSR_EXCEPTION_CLASS_SHIFT)
 
 #define HSR_IL_SHIFT 25

@@ -45,6 +45,7 @@ struct arch_vm {
     unsigned nr_its_steps;           /* of its construction that are done */
     bool has_its;                    /* all of them */
     bool has_forwarded_calls;        /* KVM was told which ones */
+    bool has_pmu;                    /* vcpus are given performance counters */
     atomic_uchar irqs[ARCH_NR_IRQS]; /* enum irq_state of shared interrupts */
 };
 
@@ -53,6 +54,7 @@ struct arch_vcpu {
     uint64_t known;         /* a bit per word: it is the vcpu's */
     uint64_t dirty;         /* a bit per word: it was set since the last entry */
     bool is_dirty;          /* any of them */
+    unsigned nr_pmu_steps;  /* of what KVM has to be told of its counters that are done */
     bool is_reset;          /* KVM has given the vcpu its first registers */
     bool waits_for_startup; /* another vcpu of the guest starts it */
 };

@@ -32,6 +32,9 @@ void gic_fini(vm_t *vm);
 /* its.c */
 void its_fini(vm_t *vm);
 
+/* pmu.c */
+int pmu_set_up(vm_vcpu_t *vcpu); /* where the VM has it; KVM's vcpu is reset, the GIC is ready */
+
 /* calls.c */
 int calls_forward(vm_t *vm); /* to the VM's handler, if it has one */
 enum run_verdict handle_call(vm_vcpu_t *vcpu, const struct kvm_run *run);

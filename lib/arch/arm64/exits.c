@@ -8,7 +8,8 @@
 static enum run_verdict handle_undecoded(vm_vcpu_t *vcpu, const struct kvm_run *run)
 {
     uint32_t iss = (uint32_t)run->arm_nisv.esr_iss & HSR_ISS_MASK;
-    uint32_t hsr = HSR_DABT_LOW_EXCEPTION << HSR_EXCEPTION_CLASS_SHIFT | HSR_IL_MASK | iss;
+    uint32_t hsr =
+        (uint32_t)HSR_DABT_LOW_EXCEPTION << HSR_EXCEPTION_CLASS_SHIFT | HSR_IL_MASK | iss;
 
     if (ask_vcpu_fault_callback(vcpu, hsr) != 0) {
         return RUN_UNKNOWN;

@@ -31,7 +31,8 @@ int arch_vcpu_init(vm_vcpu_t *vcpu)
 
 static int reset(struct hosted_vcpu *hv)
 {
-    int r = hv->arch.is_reset ? 0 : kvm_vcpu_reset(&hv->kvm);
+    uint32_t features = hv->vcpu->vm->hosted->arch.has_pmu ? 1u << KVM_ARM_VCPU_PMU_V3 : 0;
+    int r = hv->arch.is_reset ? 0 : kvm_vcpu_reset(&hv->kvm, features);
 
     hv->arch.is_reset = r == 0;
     return r;
@@ -87,6 +88,9 @@ int arch_vcpu_open(vm_vcpu_t *vcpu)
     }
     if (r == 0) {
         r = reset(hv);
+    }
+    if (r == 0) {
+        r = pmu_set_up(vcpu);
     }
     if (r == 0) {
         r = kvm_vcpu_set_mp_state(&hv->kvm, hv->arch.waits_for_startup ? KVM_MP_STATE_STOPPED

@@ -60,7 +60,7 @@ hostvm_vmcall_mode_t hostvm_vmcall_mode(vm_t *vm)
     return HOSTVM_VMCALL_NONE;
 }
 
-/* --- the processor: it is the host's in every model, PMU left out --- */
+/* --- the processor: it is the host's in every model --- */
 
 static int set_cpu_model(struct hosted_vm *hosted, hostvm_cpu_model_t model)
 {

@@ -235,6 +235,13 @@ static int set_cpu_model(struct hosted_vm *hosted, hostvm_cpu_model_t model)
     return 0;
 }
 
+int hostvm_vm_enable_pmu(vm_t *vm)
+{
+    return public_status(
+        vm, fail(-EOPNOTSUPP, "cannot give vcpus performance counters apart: on x86 they come with "
+                              "the processor model HOSTVM_CPU_HOST"));
+}
+
 int hostvm_vm_set_cpu_model(vm_t *vm, hostvm_cpu_model_t model)
 {
     int r;

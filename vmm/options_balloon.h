@@ -1,0 +1,28 @@
+/* What follows --balloon: SIZE or none. */
+#ifndef OPTIONS_BALLOON_H
+#define OPTIONS_BALLOON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct options_balloon {
+    bool is_there;
+    uint64_t target; /* bytes that the guest is asked to do without */
+};
+
+/* 0; -1 with why not, a line for the user. */
+int options_parse_balloon(const char *text, struct options_balloon *ret, char *why,
+                          size_t why_size);
+
+/* Whether it leaves the guest something of its memory; as above. */
+int options_check_balloon(const struct options_balloon *balloon, uint64_t mem, char *why,
+                          size_t why_size);
+
+/* For options_print_help. */
+#define OPTIONS_BALLOON_HELP                                                                       \
+    "  --balloon SIZE    how much of its RAM the guest is asked to do without (0); what it does "  \
+    "not use goes\n"                                                                               \
+    "                    back to the host anyhow, unless SIZE is none\n"
+
+#endif
