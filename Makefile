@@ -60,7 +60,7 @@ LIB_SRC := $(wildcard lib/base/*.c) $(filter-out lib/kvm/x86_64.c lib/kvm/arm64.
            $(wildcard lib/kvm/$(ARCH).c) $(wildcard lib/env/*.c) $(wildcard lib/plat/*.c) \
            $(wildcard lib/arch/$(ARCH)/*.c) $(wildcard lib/vm/*.c) $(wildcard lib/pci/*.c) $(wildcard lib/virtio/*.c)
 # The machine of one architecture alone; everything else of the command is compiled, and tested, for all.
-VMM_x86_64 := vmm/dev/device.c vmm/dev/pci_ports.c vmm/machine/entry.c vmm/machine/pc.c
+VMM_x86_64 := vmm/dev/device.c vmm/dev/pci_port_map.c vmm/machine/entry.c vmm/machine/pc.c
 VMM_arm64 := vmm/machine/virt.c
 VMM_OTHERS := $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(VMM_$(arch)))
 # A program of its own; of the command's it shares what both have to agree on.
@@ -75,7 +75,7 @@ BENCHES := $(patsubst tests/%.c,%,$(wildcard tests/bench/*.c))
 SUPPORT_SRC := $(wildcard tests/support/*.c tests/support/$(ARCH)/*.c)
 
 # About what one architecture alone has, or with guests in its instructions; the rest is for all.
-GUEST_TESTS_x86_64 := $(addprefix guest/test_,instructions page_tables pc pic ports queued_interrupts registers start_order \
+GUEST_TESTS_x86_64 := $(addprefix guest/test_,instructions page_tables pc pci_function pic ports queued_interrupts registers start_order \
     vmcall vmcall_routes)
 GUEST_TESTS_arm64 := $(filter guest/test_arm64_%,$(GUEST_TESTS))
 GUEST_TESTS := $(filter-out $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_TESTS_$(arch))),$(GUEST_TESTS))
@@ -215,9 +215,13 @@ $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%): %: %.o $(SUPPORT_OBJ
 	$(call say,LD)
 	$(Q)$(CC) -o $@ $^ $(WRAP) $(LDFLAGS_ALL) $(TEST_LIBS)
 
+# It also starts the real one.
+$(B)/tests/unit/test_back_net_user: | net-user
+
 $(EXAMPLES:%=$(B)/tests/%) $(BENCHES:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
 	$(call say,LD)
-	$(Q)$(CC) $(STATIC) -o $@ $^ $(LDFLAGS_ALL)
+	$(Q)$(CC) $(STATIC) -o $@ $^ $(LDFLAGS_ALL) $(BENCH_LIBS)
+$(B)/tests/bench/blk_floor: BENCH_LIBS := -luring
 
 $(EXAMPLES_CXX:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
 	$(call say,LD)
@@ -231,7 +235,8 @@ examples: $(EXAMPLES:%=$(B)/tests/%) $(EXAMPLES_CXX:%=$(B)/tests/%) ## the progr
 
 # What only several threads can get wrong: to be built with SAN=thread.
 THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads) \
-    $(addprefix unit/test_,back_worker virtio_balloon virtio_blk virtio_console)
+    $(filter $(GUEST_TESTS),guest/test_queued_interrupts) \
+    $(addprefix unit/test_,back_worker virtio_balloon virtio_blk virtio_console virtio_net)
 .PHONY: thread-programs
 thread-programs: $(THREAD_TESTS:%=$(B)/tests/%)
 .PHONY: thread-tests

@@ -99,11 +99,11 @@ void *hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size);
  * Tells which file lies behind guest memory, for those who share it with another process: a device
  * in a process of its own maps the same file, and sees what the guest sees.
  *
- * Memory that a VM was given (vm_ram_register, vm_map_reservation, ...) is pieces of few files, most
- * often one: a whole RAM is one piece, however large. So a caller goes on behind the piece that it
- * got until it has all that it wants. The file is the environment's: it has other memory of this
- * VM in it, and that of other VMs of this environment. Whoever is given its descriptor is trusted
- * with all of them.
+ * Memory that a VM was given (vm_ram_register, vm_map_reservation, ...) is pieces of few files,
+ * most often one: a whole RAM is one piece, however large. So a caller goes on behind the piece
+ * that it got until it has all that it wants. The file is the environment's: it has other memory of
+ * this VM in it, and that of other VMs of this environment. Whoever is given its descriptor is
+ * trusted with all of them.
  *
  * From any thread and from callbacks. What was told is so until that memory is unmapped.
  *

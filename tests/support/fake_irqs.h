@@ -12,10 +12,11 @@ struct fake_irqs {
     int level[256];                 /* by line */
     uint64_t bells[FAKE_MAX_BELLS]; /* addresses that are watched, in no order */
     unsigned nr_bells;
+    unsigned nr_irqfds; /* eventfds that are tied to interrupts */
     bool refuses_bells; /* for a test to set */
 };
 
-/* Behind fake_kvm_begin, whose KVM has them until fake_kvm_end. */
+/* Before or behind fake_kvm_begin, whose KVM has them until fake_kvm_end. */
 struct fake_irqs *fake_irqs_begin(void);
 
 #endif

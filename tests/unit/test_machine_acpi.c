@@ -28,6 +28,13 @@ static const struct acpi_device devices[] = {
 
 static const struct device_place virtio[] = {{0xfe000000, 16}, {0xfe001000, 5}};
 
+static const hostvm_pci_bus_config_t pci = {
+    .ecam = PC_PCI_ECAM,
+    .memory = {PC_PCI_MEMORY, PC_PCI_MEMORY_SIZE},
+    .memory64 = {0x400000000, 0x400000000},
+    .gsi = {20, 21, 22, 23},
+};
+
 static struct acpi_config config_of(unsigned nr_cpus)
 {
     return (struct acpi_config){
@@ -36,6 +43,7 @@ static struct acpi_config config_of(unsigned nr_cpus)
         .nr_devices = sizeof(devices) / sizeof(devices[0]),
         .virtio = virtio,
         .nr_virtio = sizeof(virtio) / sizeof(virtio[0]),
+        .pci = &pci,
     };
 }
 
@@ -157,6 +165,69 @@ static void test_every_processor_is_listed_once_and_enabled(void **state)
         }
         assert_int_equal(nr_cpus, counts[c]);
         assert_int_equal(nr_ioapics, 1);
+    }
+}
+
+static void test_pci_registers_are_listed_where_there_are_any(void **state)
+{
+    static uint8_t tables[ROOM];
+    struct acpi_config config = config_of(1);
+    const uint8_t *mcfg = listed_table(tables, build(tables, 1), "MCFG");
+    size_t size;
+
+    (void)state;
+    assert_int_equal(load_le32(mcfg + 4), 60);
+    assert_int_equal(load_le64(mcfg + 44), PC_PCI_ECAM);
+    assert_int_equal(load_le32(mcfg + 52), 0); /* segment 0, buses 0 to 0 */
+    config.pci = NULL;
+    memset(tables, 0, sizeof(tables));
+    size = acpi_build(&config, PC_ACPI, tables, ROOM);
+    assert_null(memmem(tables, size, "MCFG", 4));
+    assert_null(memmem(tables, size, "PCI0", 4));
+    assert_int_equal(load_le32(table_at(tables, size, load_le64(tables + 24), "XSDT") + 4),
+                     HEADER + 2 * 8);
+}
+
+/* The bytes as the specification has them (ACPI 6.4, 6.4.3.5): both ends fixed, not cacheable,
+ * writable. */
+static void test_pci_windows_are_passed_on(void **state)
+{
+    static const uint8_t buses[] = {0x88, 13, 0, 2, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0};
+    static const uint8_t window[] = {0x87, 23,   0,    0,    0x0c, 1, 0, 0, 0, 0, 0, 0, 0,
+                                     0xd0, 0xff, 0xff, 0xff, 0xdf, 0, 0, 0, 0, 0, 0, 0, 0x10};
+    static const uint8_t window64[] = {
+        0x8a, 43,   0,    0, 0x0c, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0xff,
+        0xff, 0xff, 0xff, 7, 0,    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0};
+    static uint8_t tables[ROOM];
+    struct acpi_config config = config_of(1);
+    hostvm_pci_bus_config_t low = pci;
+    size_t size = build(tables, 1);
+
+    (void)state;
+    assert_non_null(memmem(tables, size, buses, sizeof(buses)));
+    assert_non_null(memmem(tables, size, window, sizeof(window)));
+    assert_non_null(memmem(tables, size, window64, sizeof(window64)));
+    low.memory64.size = 0;
+    config.pci = &low;
+    size = acpi_build(&config, PC_ACPI, tables, ROOM);
+    assert_non_null(memmem(tables, size, window, sizeof(window)));
+    assert_null(memmem(tables, size, window64, 6));
+}
+
+/* An entry for each slot: all of its functions, the first pin, no link device, the line. */
+static void test_every_pci_slot_has_its_line(void **state)
+{
+    static uint8_t tables[ROOM];
+    size_t size = build(tables, 1);
+
+    (void)state;
+    for (unsigned slot = 2; slot < 32; slot++) {
+        const uint8_t entry[] = {0x12,          0x0c, 0x04, 0x0c, 0xff, 0xff,
+                                 (uint8_t)slot, 0,    0,    0,    0x0a, (uint8_t)(20 + slot % 4)};
+        const uint8_t *found = memmem(tables, size, entry + 3, sizeof(entry) - 3);
+
+        assert_non_null(found);
+        assert_int_equal(found[-1], 4);
     }
 }
 
@@ -283,7 +354,7 @@ static int remove_directory(void **state)
 
 static void test_dump_writes_each_table_as_it_is(void **state)
 {
-    static const char *const names[] = {"DSDT", "FACP", "APIC", "XSDT"};
+    static const char *const names[] = {"DSDT", "FACP", "APIC", "MCFG", "XSDT"};
     static uint8_t tables[ROOM];
     size_t size = build(tables, 2);
 
@@ -330,7 +401,7 @@ static void test_iasl_has_nothing_to_complain_about(void **state)
     assert_int_equal(acpi_dump(tables, build(tables, 4), directory), 0);
     (void)snprintf(
         command, sizeof(command),
-        "cd %s && for t in DSDT FACP APIC; do"
+        "cd %s && for t in DSDT FACP APIC MCFG; do"
         "  iasl -d $t.aml > $t.log 2>&1 && ! grep -Ei 'warning|error|invalid' $t.log > /dev/null &&"
         "  iasl -p again $t.dsl > $t.out 2>&1 &&"
         "  ! grep -E ' [1-9][0-9]* (Errors|Warnings)' $t.out > /dev/null ||"
@@ -347,6 +418,9 @@ int main(void)
         cmocka_unit_test(test_fixed_description_names_reset_and_sleep_ports),
         cmocka_unit_test(test_every_processor_is_listed_once_and_enabled),
         cmocka_unit_test(test_virtio_devices_have_a_page_and_a_line_each),
+        cmocka_unit_test(test_pci_registers_are_listed_where_there_are_any),
+        cmocka_unit_test(test_pci_windows_are_passed_on),
+        cmocka_unit_test(test_every_pci_slot_has_its_line),
         cmocka_unit_test(test_short_buffer_is_refused_and_not_overrun),
         cmocka_unit_test(test_integers_take_their_shortest_form),
         cmocka_unit_test(test_eisa_id_is_the_specifications_example),

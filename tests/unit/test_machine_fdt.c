@@ -38,6 +38,13 @@ static const struct devtree_device devices[] = {
 
 static const struct device_place virtio[] = {{0x0a000000, 48}, {0x0a001000, 49}};
 
+static const hostvm_pci_bus_config_t pci = {
+    .ecam = VIRT_PCI_ECAM,
+    .memory = {VIRT_PCI_MEMORY, VIRT_PCI_MEMORY_SIZE},
+    .memory64 = {0x400000000, 0x400000000},
+    .gsi = {35, 36, 37, 38},
+};
+
 static const struct devtree_config config = {
     .ram_base = VIRT_RAM,
     .ram_size = 0x123456000,
@@ -455,6 +462,46 @@ static void test_dump_to_a_missing_directory_says_so(void **state)
                                   "device");
 }
 
+/* --- PCI --- */
+
+#define PCIE "/pcie@3f000000"
+#define GIC  "/interrupt-controller@8000000"
+
+static void test_pci_is_there_when_the_machine_has_it(void **state)
+{
+    struct devtree_config with_pci = config;
+
+    (void)state;
+    (void)build(&config, &chosen);
+    assert_true(fdt_path_offset(tree, PCIE) < 0);
+    with_pci.pci = &pci;
+    (void)build(&with_pci, &chosen);
+    ASSERT_CELLS(PCIE, "reg", 0, 0x3f000000, 0, 0x100000);
+    ASSERT_CELLS(PCIE, "bus-range", 0, 0);
+    ASSERT_CELLS(PCIE, "ranges", 0x02000000, 0, 0x10000000, 0, 0x10000000, 0, 0x2eff0000,
+                 0x03000000, 4, 0, 4, 0, 4, 0);
+    ASSERT_CELLS(PCIE, "interrupt-map-mask", 0x1800, 0, 0, 7);
+    ASSERT_CELLS(PCIE, "interrupt-map", 0, 0, 0, 1, 1, 0, 3, 4, 0x800, 0, 0, 1, 1, 0, 4, 4, 0x1000,
+                 0, 0, 1, 1, 0, 5, 4, 0x1800, 0, 0, 1, 1, 0, 6, 4);
+    assert_null(fdt_getprop(tree, fdt_path_offset(tree, PCIE), "msi-map", NULL));
+}
+
+static void test_messages_go_to_the_its(void **state)
+{
+    struct devtree_config with_its = config;
+
+    (void)state;
+    with_its.pci = &pci;
+    with_its.has_its = true;
+    (void)build(&with_its, &chosen);
+    ASSERT_CELLS(GIC "/msi-controller@8080000", "reg", 0, 0x8080000, 0, 0x20000);
+    ASSERT_CELLS(GIC "/msi-controller@8080000", "phandle", 3);
+    ASSERT_CELLS(GIC, "#address-cells", 2);
+    ASSERT_CELLS(PCIE, "msi-map", 0, 3, 0, 0x100);
+    ASSERT_CELLS(PCIE, "interrupt-map", 0, 0, 0, 1, 1, 0, 0, 0, 3, 4, 0x800, 0, 0, 1, 1, 0, 0, 0, 4,
+                 4, 0x1000, 0, 0, 1, 1, 0, 0, 0, 5, 4, 0x1800, 0, 0, 1, 1, 0, 0, 0, 6, 4);
+}
+
 /*
  * Both GICs, few and many processors: to source and back again without a word. One check is left
  * out on the way back: dtc writes a reference as the number that it has in a blob, and then misses
@@ -483,6 +530,8 @@ static void test_dtc_has_nothing_to_complain_about(void **state)
         struct devtree_config what = config;
 
         what.gic = i % 2 == 0 ? DEVTREE_GICV2 : DEVTREE_GICV3;
+        what.has_its = i % 2 != 0;
+        what.pci = i < 4 ? &pci : NULL;
         what.nr_cpus = nr_cpus[i / 2];
         (void)build(&what, &chosen);
         assert_int_equal(devtree_dump(tree, path_of_tree, &err), 0);
@@ -512,6 +561,8 @@ int main(void)
         FILE_TEST(test_tree_larger_than_its_room_is_refused),
         FILE_TEST(test_damaged_trees_load_or_are_refused),
         cmocka_unit_test(test_dump_to_a_missing_directory_says_so),
+        cmocka_unit_test(test_pci_is_there_when_the_machine_has_it),
+        cmocka_unit_test(test_messages_go_to_the_its),
         FILE_TEST(test_dtc_has_nothing_to_complain_about),
     };
 
