@@ -44,7 +44,7 @@ make_commanded() {
     local root=$work/root module
     mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/tmp" "$root/modules"
     cp "$(command -v busybox)" "$root/bin/busybox"
-    for module in virtio virtio_ring virtio_mmio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_console \
+    for module in virtio_ring virtio virtio_mmio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_console \
         virtio_balloon virtio-rng; do
         cp "$1/$module.ko" "$root/modules" || return
     done
@@ -54,7 +54,7 @@ make_commanded() {
 mount -t devtmpfs dev /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
-for m in virtio virtio_ring virtio_mmio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_console; do
+for m in virtio_ring virtio virtio_mmio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_console; do
     insmod /modules/$m.ko
 done
 until [ -c /dev/hvc0 ]; do
@@ -108,7 +108,7 @@ outside() {
 }
 
 attempt() {
-    scripts/box --icount --mem 2048 --timeout 300 --with "$hostvm" --with "$kernel:/vmlinuz" \
+    scripts/box --icount --mem 2048 --timeout 180 --with "$hostvm" --with "$kernel:/vmlinuz" \
         --with "$work/commanded:/commanded" --with "$(command -v script)" \
         -- "$PWD/tests/linux/test_virtio.sh" --inside "$hostvm" "$virtio" "$(command -v script)"
 }
@@ -125,7 +125,7 @@ hear() {
     local line
     answer=
     while IFS= read -r -t $limit -u 7 line; do
-        line=${line%$'\r'}
+        line=${line//$'\r'/}    # the guest's own, and the terminal's
         echo "$line" >> "$work/screen"
         if [[ $line == =* ]]; then
             result=${line#=}
@@ -262,7 +262,7 @@ test_end() {
     local status=0 line last=
     say 'echo last words; poweroff -f'
     while IFS= read -r -t $limit -u 7 line; do
-        last=${line%$'\r'}
+        last=${line//$'\r'/}
         echo "$last" >> "$work/screen"
     done
     exec 6>&- 7<&-
