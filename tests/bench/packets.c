@@ -28,7 +28,7 @@ enum {
     WINDOW = 32,
     NR_WINDOWS = 40,
     NR_WARM_UP = 10,
-    STREAM = 4 << 20, /* bytes */
+    STREAM = 8 << 20, /* bytes */
     CHUNK = 64 << 10,
 };
 
