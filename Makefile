@@ -208,16 +208,20 @@ TEST_ARCHIVES := $(B)/libvmm.a $(B)/libhostvm.a
 TEST_LIBS = $(LIB_LIBS) $(shell $(PKG_CONFIG) --libs cmocka) $(VMM_LIBS)
 
 # Devices with memory and a driver of the test's (tests/support/virtio_driver.h).
-$(addprefix $(B)/tests/unit/test_virtio_,balloon console): WRAP += @tests/support/virtio_driver.flags
+$(addprefix $(B)/tests/unit/test_virtio_,balloon console rng): WRAP += @tests/support/virtio_driver.flags
 
 $(B)/tests/unit/test_% $(B)/tests/guest/test_%: $(SUPPORT_OBJ) $(TEST_ARCHIVES)
 $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%): %: %.o $(SUPPORT_OBJ) $(TEST_ARCHIVES)
 	$(call say,LD)
 	$(Q)$(CC) -o $@ $^ $(WRAP) $(LDFLAGS_ALL) $(TEST_LIBS)
 
+# It also starts the real one.
+$(B)/tests/unit/test_back_net_user: | net-user
+
 $(EXAMPLES:%=$(B)/tests/%) $(BENCHES:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
 	$(call say,LD)
-	$(Q)$(CC) $(STATIC) -o $@ $^ $(LDFLAGS_ALL)
+	$(Q)$(CC) $(STATIC) -o $@ $^ $(LDFLAGS_ALL) $(BENCH_LIBS)
+$(B)/tests/bench/blk_floor: BENCH_LIBS := -luring
 
 $(EXAMPLES_CXX:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
 	$(call say,LD)
@@ -231,7 +235,8 @@ examples: $(EXAMPLES:%=$(B)/tests/%) $(EXAMPLES_CXX:%=$(B)/tests/%) ## the progr
 
 # What only several threads can get wrong: to be built with SAN=thread.
 THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads) \
-    $(addprefix unit/test_,back_worker virtio_balloon virtio_blk virtio_console)
+    $(filter $(GUEST_TESTS),guest/test_queued_interrupts) \
+    $(addprefix unit/test_,back_worker virtio_balloon virtio_blk virtio_console virtio_net)
 .PHONY: thread-programs
 thread-programs: $(THREAD_TESTS:%=$(B)/tests/%)
 .PHONY: thread-tests

@@ -138,11 +138,13 @@ static int add_disk(struct devices_config *devices, const char *text)
 static int add_net(struct devices_config *devices, const char *text)
 {
     char why[NET_OPTIONS_REASON];
+    unsigned place = devices->nr_nets;
 
-    if (devices->nr_nets == DEVICES_MAX_NETS) {
+    if (place == DEVICES_MAX_NETS) {
         return usage_error("there are more than %d --net options", DEVICES_MAX_NETS);
     }
-    return option_error(options_net_parse(text, &devices->nets[devices->nr_nets++], why), why);
+    devices->nr_nets++;
+    return option_error(options_net_parse(text, place, &devices->nets[place], why), why);
 }
 
 static int add_share(struct devices_config *devices, const char *text)

@@ -95,7 +95,7 @@ static int set_mac(const struct part *part, struct net_options *options, char *w
 
 /* The same each time, for DHCP servers and interface names; another one for each tap of each host,
  * for they may meet on a bridge. (FNV-1a; the bit for addresses that nobody has given out.) */
-static void make_mac(struct net_options *options)
+static void make_mac(struct net_options *options, unsigned place)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     char text[256 + NET_TAP_NAME] = "";
@@ -106,6 +106,7 @@ static void make_mac(struct net_options *options)
     for (const char *c = text; *c != '\0'; c++) {
         hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
     }
+    hash ^= place * UINT64_C(0x10000); /* two user networks have the same name */
     options->mac[0] = 0x02;
     for (unsigned i = 1; i < 6; i++) {
         options->mac[i] = (uint8_t)(hash >> (8 * i));
@@ -191,13 +192,14 @@ static int set_detail(struct part *part, struct net_options *options, char *why)
                   SHOWN(*part));
 }
 
-int options_net_parse(const char *text, struct net_options *ret, char why[NET_OPTIONS_REASON])
+int options_net_parse(const char *text, unsigned place, struct net_options *ret,
+                      char why[NET_OPTIONS_REASON])
 {
     struct net_options options = {.kind = NET_NONE};
     struct part part = next_part(&text);
     int r = set_kind(&part, &options, why);
 
-    make_mac(&options);
+    make_mac(&options, place);
     while (r == 0 && (*text != '\0' || text[-1] == ',')) {
         part = next_part(&text);
         r = set_detail(&part, &options, why);

@@ -34,8 +34,10 @@ enum { NET_OPTIONS_REASON = 200 };
  *     none
  *     user[,hostfwd=tcp|udp:[HOSTADDR]:HOSTPORT-[GUESTADDR]:GUESTPORT]...[,mac=XX:XX:XX:XX:XX:XX]
  *     tap=NAME[,queues=N][,mac=XX:XX:XX:XX:XX:XX]
- * 0, or -1: why is what is wrong, in one line. Nothing in ret points to text.
+ * place counts the networks of the VM, 0, 1, ... Returns 0, or -1: why is what is wrong, in one
+ * line. Nothing in ret points to text.
  */
-int options_net_parse(const char *text, struct net_options *ret, char why[NET_OPTIONS_REASON]);
+int options_net_parse(const char *text, unsigned place, struct net_options *ret,
+                      char why[NET_OPTIONS_REASON]);
 
 #endif

@@ -188,41 +188,56 @@ bool split_rearm(struct hostvm_virtqueue *queue)
 
 /* --- coming back --- */
 
+/* Takes one more available buffer as under way. False: it is so already. */
+static bool replay_available(const struct hostvm_virtqueue *queue, uint16_t index,
+                             bool *is_under_way)
+{
+    uint16_t head = LOAD(queue->split.available->ring[index & (queue->size - 1)]);
+
+    if (head >= queue->size) {
+        return true; /* the guest's mistake: it is none */
+    }
+    if (is_under_way[head]) {
+        return false;
+    }
+    is_under_way[head] = true;
+    return true;
+}
+
 /*
- * What both rings say, from a moment on at which nothing was under way: the heads that were made
- * available since, and of them those that were not used. False: that was no such moment, for one
- * was used that was not made available.
+ * What happened, by both rings, if at some moment nothing was under way: a buffer is used only
+ * after it was made available, and made available again only after it was used. False: it cannot
+ * have been so, and that was no such moment. Leaves what is under way in the end.
  */
-static bool match(const struct hostvm_virtqueue *queue, uint16_t since, uint16_t available,
-                  uint16_t used, uint8_t *counts)
+static bool replay(const struct hostvm_virtqueue *queue, uint16_t since, uint16_t available,
+                   uint16_t used, bool *is_under_way)
 {
     const struct split_ring *ring = &queue->split;
-    uint16_t mask = (uint16_t)(queue->size - 1);
-    bool is_match = true;
+    uint16_t next = since;
+    bool is_possible = true;
 
-    memset(counts, 0, queue->size);
-    for (uint16_t i = since; i != available; i++) {
-        uint16_t head = LOAD(ring->available->ring[i & mask]);
+    memset(is_under_way, 0, queue->size * sizeof(*is_under_way));
+    for (uint16_t i = since; i != used && is_possible; i++) {
+        uint32_t head = LOAD(ring->used->ring[i & (queue->size - 1)].id);
 
-        /* How often is of no interest beyond what a byte holds: a head is there once at a time. */
-        if (head < queue->size && counts[head] < UINT8_MAX) {
-            counts[head]++;
+        if (head >= queue->size) {
+            continue;
         }
-    }
-    for (uint16_t i = since; i != used; i++) {
-        uint32_t head = LOAD(ring->used->ring[i & mask].id);
-
-        is_match = is_match && head < queue->size && counts[head] > 0;
-        if (is_match) {
-            counts[head]--;
+        while (!is_under_way[head] && next != available && is_possible) {
+            is_possible = replay_available(queue, next++, is_under_way);
         }
+        is_possible = is_possible && is_under_way[head];
+        is_under_way[head] = false;
     }
-    return is_match;
+    while (next != available) {
+        is_possible = replay_available(queue, next++, is_under_way) && is_possible;
+    }
+    return is_possible;
 }
 
 /* In the order in which they were made available, the first one last. */
 static void collect_returned(struct hostvm_virtqueue *queue, uint16_t since, uint16_t available,
-                             uint8_t *counts)
+                             bool *is_under_way)
 {
     struct split_ring *ring = &queue->split;
 
@@ -230,8 +245,8 @@ static void collect_returned(struct hostvm_virtqueue *queue, uint16_t since, uin
     for (uint16_t i = available; i != since;) {
         uint16_t head = LOAD(ring->available->ring[--i & (queue->size - 1)]);
 
-        if (head < queue->size && counts[head] > 0) {
-            counts[head] = 0;
+        if (head < queue->size && is_under_way[head]) {
+            is_under_way[head] = false;
             ring->returned[ring->nr_returned++] = head;
         }
     }
@@ -243,26 +258,26 @@ int split_take_back(struct hostvm_virtqueue *queue)
     uint16_t available = LOAD_ACQUIRE(ring->available->index);
     uint16_t used = LOAD_ACQUIRE(ring->used->index);
     uint16_t since = (uint16_t)(available - queue->size); /* as far back as the rings reach */
-    uint8_t *counts;
+    bool *is_under_way;
 
     if ((uint16_t)(available - used) > queue->size) {
         return queue_break(queue, "more buffers are available than it holds");
     }
     split_stop(queue);
     ring->returned = calloc(queue->size, sizeof(*ring->returned));
-    counts = calloc(queue->size, sizeof(*counts));
-    if (ring->returned == NULL || counts == NULL) {
-        free(counts);
+    is_under_way = calloc(queue->size, sizeof(*is_under_way));
+    if (ring->returned == NULL || is_under_way == NULL) {
+        free(is_under_way);
         return queue_break(queue, "there is no memory to take it back");
     }
     if (available < queue->size && used <= available) {
         since = 0; /* the first round: all that ever was */
     }
-    while (!match(queue, since, available, used, counts) && since != used) {
+    while (!replay(queue, since, available, used, is_under_way) && since != used) {
         since++;
     }
-    collect_returned(queue, since, available, counts);
-    free(counts);
+    collect_returned(queue, since, available, is_under_way);
+    free(is_under_way);
     ring->next_available = ring->seen_available = available;
     ring->next_used = ring->published = used;
     return 0;

@@ -298,6 +298,7 @@ static enum run_verdict handle_undecoded(vm_vcpu_t *vcpu, const struct kvm_run *
         .is_write = (run->arm_nisv.esr_iss & ISS_IS_WRITE) != 0,
         .is_active = true,
     };
+    remember(vcpu->hosted, run->exit_reason, fault);
     if (is_memory(vcpu->vm, fault->addr, fault->is_write, &has_failed)) {
         fault->is_active = false;
         return RUN_CONTINUE;
@@ -326,6 +327,9 @@ enum run_verdict dispatch_exit(vm_vcpu_t *vcpu)
     if (run->exit_reason == KVM_EXIT_IO) {
         return arch_handle_exit(vcpu, run);
     }
+    if (run->exit_reason == KVM_EXIT_ARM_NISV) {
+        return handle_undecoded(vcpu, run);
+    }
     remember(hv, run->exit_reason, &no_access);
     switch (run->exit_reason) {
     case KVM_EXIT_INTR:
@@ -338,8 +342,6 @@ enum run_verdict dispatch_exit(vm_vcpu_t *vcpu)
         return handle_system_event(vcpu, run);
     case KVM_EXIT_INTERNAL_ERROR:
         return handle_internal_error(vcpu, run);
-    case KVM_EXIT_ARM_NISV:
-        return handle_undecoded(vcpu, run);
     case KVM_EXIT_FAIL_ENTRY:
         return crash(
             vcpu,

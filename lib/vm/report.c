@@ -34,6 +34,11 @@ static void report_exit(const struct log *log, unsigned age, const struct exit_r
                (unsigned long long)record->data);
         return;
     }
+    if (record->reason == KVM_EXIT_ARM_NISV) {
+        log_at(log, HOSTVM_LOG_ERROR, "  exit -%u: memory %s at 0x%llx, of a width nobody told",
+               age, record->is_write ? "write" : "read", (unsigned long long)record->addr);
+        return;
+    }
     if (record->size == 0) {
         log_at(log, HOSTVM_LOG_ERROR, "  exit -%u: %s", age, exit_name(record->reason));
         return;

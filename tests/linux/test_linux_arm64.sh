@@ -105,6 +105,8 @@ test_other_guests() {
     undecoded="$undecoded a base register written back)"
     crashes 'undecoded_store_is_70_with_a_report' \
         "write at 0x30000000 by $undecoded: there is no memory" pair
+    grep -qx 'hostvm:   exit -0: memory write at 0x30000000, of a width nobody told' /tmp/err
+    say $? 'and_the_report_has_its_address'
 }
 
 test_refusals() {

@@ -212,7 +212,7 @@ is() {
 test_share() {
     local sum
     check 'folder_is_mounted' does 'mount -t virtiofs home /mnt'
-    ask 'ls /mnt; cat /mnt/greeting /mnt/sub/deep'
+    ask 'ls -1 /mnt; cat /mnt/greeting /mnt/sub/deep'
     is 'guest_sees_what_the_host_has' $'greeting\nsub\nhello from the host\ndeep\n' "$answer"
     check 'guest_writes' does 'mkdir /mnt/new && echo hello from the guest > /mnt/new/file && mv /mnt/new/file /mnt/new/name && sync'
     is 'host_sees_it' 'hello from the guest' "$(cat "$work/share/new/name" 2>&1)"
@@ -253,7 +253,7 @@ test_death_of_virtiofsd() {
     ask 'exec 8> /mnt/open'
     kill -9 "$(servers | head -n 1)"
     ask 'echo x >&8; ls /mnt/new; cat /mnt/greeting'
-    if [ "$result" != 0 ] && [[ $answer == *'/mnt/greeting'*'I/O error'* ]]; then pass 'without_virtiofsd_the_guest_sees_io_errors'
+    if [ "$result" != 0 ] && [[ $answer == *'/mnt/greeting'*'Input/output error'* ]]; then pass 'without_virtiofsd_the_guest_sees_io_errors'
     else fail 'without_virtiofsd_the_guest_sees_io_errors' "status $result: $answer"; fi
     ask 'cat /ro/greeting'
     is 'other_folder_goes_on' $'hello from the host\n' "$answer"

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -77,6 +78,23 @@ void __wrap_hostvm_vm_log_guest(vm_t *vm, const char *fmt, ...)
 {
     (void)vm;
     (void)fmt;
+}
+
+/* The host's random numbers; an errno in their place. */
+static atomic_int driver_getrandom_errno;
+
+ssize_t __real_getrandom(void *bytes, size_t size, unsigned flags);
+ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags);
+
+ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags)
+{
+    int error = atomic_load(&driver_getrandom_errno);
+
+    if (error != 0) {
+        errno = error;
+        return -1;
+    }
+    return __real_getrandom(bytes, size, flags);
 }
 
 /* --- a transport that counts --- */

@@ -16,7 +16,7 @@ static void assert_refused(const char *text, const char *expected)
     struct net_options options = {.queues = 77};
     char why[NET_OPTIONS_REASON] = "";
 
-    assert_int_equal(options_net_parse(text, &options, why), -1);
+    assert_int_equal(options_net_parse(text, 0, &options, why), -1);
     assert_string_equal(why, expected);
     assert_int_equal(options.queues, 77);
 }
@@ -26,7 +26,7 @@ static struct net_options parse(const char *text)
     struct net_options options = {.queues = 77};
     char why[NET_OPTIONS_REASON] = "";
 
-    assert_int_equal(options_net_parse(text, &options, why), 0);
+    assert_int_equal(options_net_parse(text, 0, &options, why), 0);
     assert_string_equal(why, "");
     return options;
 }
@@ -70,11 +70,16 @@ static void test_address_lasts_and_differs_by_tap(void **state)
 {
     const struct net_options one = parse("tap=tap0"), again = parse("tap=tap0,queues=2"),
                              other = parse("tap=tap1");
+    struct net_options first, second;
+    char why[NET_OPTIONS_REASON];
 
     (void)state;
     assert_memory_equal(one.mac, again.mac, 6);
     assert_memory_not_equal(one.mac, other.mac, 6);
     assert_int_equal(one.mac[0], 0x02); /* nobody's, and of one card */
+    assert_int_equal(options_net_parse("user", 0, &first, why), 0);
+    assert_int_equal(options_net_parse("user", 1, &second, why), 0);
+    assert_memory_not_equal(first.mac, second.mac, 6);
 }
 
 static void test_forward_is_printed_with_all_its_parts(void **state)

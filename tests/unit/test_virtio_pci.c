@@ -112,8 +112,8 @@ static int set_up(void **state)
     };
 
     (void)driver_leak_begin(state);
-    kvm = fake_irqs_begin();
     (void)driver_begin();
+    kvm = driver.irqs;
     nr_starts = nr_stops = nr_config_writes = 0;
     bus = hostvm_pci_bus_create(&driver.vm, &config);
     assert_non_null(bus);

@@ -3,6 +3,7 @@
 #ifndef UNIT_VHOST_BACKEND_H
 #define UNIT_VHOST_BACKEND_H
 
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -349,7 +350,7 @@ static inline void *backend_run(void *cookie)
     return NULL;
 }
 
-/* Returns the front end's socket. */
+/* Returns the front end's socket; -1: there is no thread to be had. */
 static inline int backend_begin(struct backend *b)
 {
     int ends[2];
@@ -359,23 +360,38 @@ static inline int backend_begin(struct backend *b)
     for (int i = 0; i < BACKEND_RINGS; i++) {
         b->rings[i].kick_fd = b->rings[i].call_fd = b->rings[i].err_fd = -1;
     }
-    assert_int_equal(pthread_create(&b->thread, NULL, backend_run, b), 0);
+    if (pthread_create(&b->thread, NULL, backend_run, b) != 0) {
+        (void)close(ends[0]);
+        (void)close(ends[1]);
+        return -1;
+    }
     return ends[0];
 }
 
-/* What a first thread takes, and a process keeps. */
-static inline void *backend_nothing(void *cookie)
+/* What first threads take, and a process keeps: stacks, and one heap for all of them. */
+enum { BACKEND_THREADS = 4 };
+
+static inline void *backend_wait(void *cookie)
 {
-    return cookie;
+    (void)pthread_barrier_wait(cookie);
+    return NULL;
 }
 
 static inline int backend_prepare(void **state)
 {
-    pthread_t thread;
+    pthread_t threads[BACKEND_THREADS];
+    pthread_barrier_t barrier;
 
     (void)state;
-    return pthread_create(&thread, NULL, backend_nothing, NULL) == 0 ? pthread_join(thread, NULL)
-                                                                     : -1;
+    (void)mallopt(M_ARENA_MAX, 1);
+    assert_int_equal(pthread_barrier_init(&barrier, NULL, BACKEND_THREADS), 0);
+    for (int i = 0; i < BACKEND_THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, backend_wait, &barrier), 0);
+    }
+    for (int i = 0; i < BACKEND_THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    return pthread_barrier_destroy(&barrier);
 }
 
 /* Ends it from this side; the front end's socket is its owner's. */

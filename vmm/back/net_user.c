@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -109,12 +110,13 @@ static int start(struct net_user *user, const char *program, const struct net_us
 /* Its first message: it ends otherwise, so this does. */
 static int wait_for_start(const struct net_user *user, char *why, size_t size)
 {
+    struct pollfd fd = {.fd = user->host.fds[0], .events = POLLIN};
     char text[NET_USER_REASON + 1];
     ssize_t length;
 
-    do {
-        length = recv(user->host.fds[0], text, sizeof(text) - 1, 0);
-    } while (length < 0 && errno == EINTR);
+    while (poll(&fd, 1, -1) < 0 && errno == EINTR) {
+    }
+    length = recv(fd.fd, text, sizeof(text) - 1, 0);
     if (length <= 0) {
         (void)snprintf(why, size, NET_USER_PROGRAM " ended before it was ready");
         return -1;
@@ -132,7 +134,7 @@ static int open_sockets(int fds[2])
 {
     const int room = SOCKET_ROOM;
 
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0) {
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) {
         return -errno;
     }
     for (unsigned i = 0; i < 2; i++) {
@@ -211,8 +213,7 @@ static int open_user(struct net_user *user, const struct net_user_config *config
         (void)snprintf(why, size, "cannot start %s: %s", program, strerror(-r));
         return r;
     }
-    r = wait_for_start(user, why, size);
-    return r == 0 && fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : r;
+    return wait_for_start(user, why, size);
 }
 
 struct net_user *net_user_create(const struct net_user_config *config, char *why, size_t size)

@@ -69,7 +69,7 @@ static ssize_t send_packet(const void *frame, size_t size, void *cookie)
     if (network->is_stalled) {
         return (ssize_t)size;
     }
-    while (sendmsg(NET_USER_FD, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+    while (sendmsg(NET_USER_FD, &message, MSG_NOSIGNAL) < 0) {
         if (errno != EINTR && (errno != EAGAIN || !wait_for_room(network))) {
             break;
         }
@@ -218,7 +218,7 @@ static void take_frames(struct network *network)
     uint8_t frame[NET_USER_HEADER + NET_USER_FRAME];
 
     for (unsigned n = 0; n < BATCH; n++) {
-        ssize_t size = recv(NET_USER_FD, frame, sizeof(frame), MSG_DONTWAIT | MSG_TRUNC);
+        ssize_t size = recv(NET_USER_FD, frame, sizeof(frame), MSG_TRUNC);
 
         if (size < 0) {
             return;

@@ -379,8 +379,7 @@ int vhost_user_stop_ring(struct vhost_user *vu, unsigned int index)
 
 bool vhost_user_is_gone(const struct vhost_user *vu)
 {
-    char byte;
-    ssize_t n = recv(vu->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT);
+    struct pollfd poll_fd = {.fd = vu->fd, .events = POLLRDHUP};
 
-    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+    return poll(&poll_fd, 1, 0) > 0;
 }

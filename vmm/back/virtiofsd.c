@@ -58,10 +58,9 @@ static bool is_program(const char *dir, size_t length, char program[PATH_MAX])
     return length > 0 && n > 0 && n < PATH_MAX && access(program, X_OK) == 0;
 }
 
-static int find_program(char program[PATH_MAX], char *why, size_t why_size)
+int virtiofsd_find(const char *path, const char *others, char program[PATH_MAX], char *why,
+                   size_t why_size)
 {
-    static const char others[] = "/usr/libexec:/usr/lib/qemu";
-    const char *path = getenv("PATH");
     const char *lists[] = {path != NULL ? path : "", others};
 
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
@@ -297,7 +296,8 @@ static int make_plan(struct plan *plan, const char *dir, bool is_readonly, char 
 {
     char full[PATH_MAX];
     struct stat st;
-    int r = find_program(plan->program, why, why_size);
+    int r =
+        virtiofsd_find(getenv("PATH"), "/usr/libexec:/usr/lib/qemu", plan->program, why, why_size);
 
     if (r < 0) {
         return r;

@@ -3,6 +3,7 @@
 #ifndef BACK_VIRTIOFSD_H
 #define BACK_VIRTIOFSD_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -11,6 +12,10 @@ struct virtiofsd {
     pid_t pid;  /* 0: none */
     int socket; /* vhost-user; -1: none */
 };
+
+/* Looks for it in two lists of directories, as PATH is one; path may be NULL. 0, or -ENOENT. */
+int virtiofsd_find(const char *path, const char *others, char program[PATH_MAX], char *why,
+                   size_t why_size);
 
 /*
  * Starts it for a directory. It sees nothing else of the host's files, can write to none if

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "back/disk.h"
 #include "back/net_tap.h"
@@ -134,9 +135,10 @@ static int create_share(struct devices *devices, vm_t *vm, const struct options_
     const struct fs_config config = {
         .dir = options->dir, .tag = options->tag, .is_readonly = options->is_readonly};
     struct fs *fs = fs_create(vm, &config);
+    struct stat st;
 
     if (fs == NULL) {
-        return -EIO;
+        return stat(options->dir, &st) == 0 && S_ISDIR(st.st_mode) ? -EIO : -ENOENT;
     }
     devices->shares[devices->nr_shares++] = fs;
     return enlist(devices, fs_device(fs));
