@@ -191,6 +191,7 @@ test_usage() {
     usage 'missing_argument_of_one_dash_option_is_64' "'-append' wants an argument" run "$hello" -append
     usage 'second_kernel_is_64' "'b' is one argument too many" run a b
     usage 'kernel_by_option_and_by_place_is_64' "'b' is one argument too many" run --kernel a b
+    usage 'virtio_by_another_way_is_64' "--virtio wants mmio or pci, not 'usb'" run --virtio usb "$hello"
     usage 'dump_acpi_without_a_directory_is_64' "--dump-acpi wants a directory, not ''" run --dump-acpi ''
     usage 'dump_dtb_without_a_file_is_64' "--dump-dtb wants a file, not ''" run --dump-dtb ''
     usage 'vsock_without_a_path_is_64' "--vsock wants PATH[,cid=N], not ''" run --vsock '' "$hello"
