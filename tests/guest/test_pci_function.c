@@ -27,24 +27,22 @@ enum {
 #define STORE_EAX(gpa) "mov %eax, " #gpa "\n"
 #define WAIT_A_WHILE   "mov $2000, %ecx\n7: dec %ecx\njnz 7b\n"
 #define ENABLE_LAPIC   "movl $0x1ff, 0x2000f0\n"
-#define SET_UP_MESSAGE "movl $0xfee00000, 0x20001000
-"                                                               \
-    " movl $0,
-    0x20001004 "                                                                        \
-    " movl $0x41,
-    0x20001008 "
+#define SET_UP_MESSAGE                                                                             \
+    "movl $0xfee00000, 0x20001000\n"                                                               \
+    "movl $0, 0x20001004\n"                                                                        \
+    "movl $0x41, 0x20001008\n"
 #define ENABLE_MESSAGES "movw $0x8000, 0x30008042\n"
 #define UNMASK          "movl $0, 0x2000100c\n"
 #define READ_PENDING    "mov 0x20001800, %eax\n"
 
-    GUEST_CODE(
-        use_registers, "mov 0x30008000, %eax\n" STORE_EAX(0x5000) /* what it is */
-        "mov 0x20000010, %eax\n" STORE_EAX(0x5004)                /* not decoded yet */
-        ENABLE_MEMORY "mov 0x20000010, %eax\n" STORE_EAX(
-            0x5008) "movw $0x1234, 0x20000022\n"
-                    "movl $0x20080000, 0x30008010\n" /* elsewhere */
-                    "mov 0x20000010, %eax\n" STORE_EAX(0x500c) "mov 0x20080014, %eax\n" STORE_EAX(
-                        0x5010) "movb $0x56, 0x20080fff\n" GUEST_EXIT);
+GUEST_CODE(
+    use_registers, "mov 0x30008000, %eax\n" STORE_EAX(0x5000) /* what it is */
+    "mov 0x20000010, %eax\n" STORE_EAX(0x5004)                /* not decoded yet */
+    ENABLE_MEMORY "mov 0x20000010, %eax\n" STORE_EAX(
+        0x5008) "movw $0x1234, 0x20000022\n"
+                "movl $0x20080000, 0x30008010\n" /* elsewhere */
+                "mov 0x20000010, %eax\n" STORE_EAX(0x500c) "mov 0x20080014, %eax\n" STORE_EAX(
+                    0x5010) "movb $0x56, 0x20080fff\n" GUEST_EXIT);
 
 GUEST_CODE(ring_the_bell, ENABLE_MEMORY "movl $1, 0x20000800\n"
                                         "movl $0x20080000, 0x30008010\n"

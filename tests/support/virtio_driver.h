@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -250,6 +251,29 @@ static UNUSED uint32_t driver_written(const struct driver *driver, unsigned queu
         (const struct split_used *)(const void *)(driver_ram + driver_ring(queue) + DRIVER_USED);
 
     return used->ring[n % driver->device->queues[queue].size].length;
+}
+
+/* What no driver does: rings full of chance, of which the index moves on a little, so that some of
+ * it is looked at; most addresses are of memory, or just not. */
+static UNUSED void driver_garbage(struct driver *driver, unsigned queue, unsigned *seed)
+{
+    uint16_t size = driver->device->queues[queue].size;
+    uint8_t *ring = driver_ram + driver_ring(queue);
+    struct split_descriptor *descriptors = (struct split_descriptor *)(void *)ring;
+    struct split_available *available = (struct split_available *)(void *)(ring + DRIVER_AVAILABLE);
+
+    for (unsigned i = 0; i < size; i++) {
+        unsigned r = (unsigned)rand_r(seed);
+
+        descriptors[i].address =
+            r % 5 == 0 ? (uint64_t)rand_r(seed) << 33 : (uint64_t)rand_r(seed) % DRIVER_RAM_SIZE;
+        descriptors[i].length = r % 7 == 0 ? (uint32_t)rand_r(seed) : (uint32_t)rand_r(seed) % 9000;
+        descriptors[i].flags = (uint16_t)(rand_r(seed) % 8 & (r % 3 == 0 ? 7 : 3));
+        descriptors[i].next = (uint16_t)(rand_r(seed) % (size + 1));
+        available->ring[i] = (uint16_t)(rand_r(seed) % (size + (r % 11 == 0)));
+    }
+    STORE_RELEASE(available->index, (uint16_t)(driver_nr_used(queue) + rand_r(seed) % 8));
+    driver_kick(driver, queue);
 }
 
 #endif

@@ -485,6 +485,20 @@ static void test_frame_without_room_is_dropped_and_the_next_arrives(void **state
     }
 }
 
+/* Somebody on the host's side sends more than its MTU: the driver need never have room for that. */
+static void test_frame_above_the_mtu_does_not_stop_the_others(void **state)
+{
+    struct bench *b = bench_new(BIT_OF(VIRTIO_NET_F_MRG_RXBUF));
+
+    (void)state;
+    add_in(b, RX, 0, 1600);
+    far_send(b, 1700, 1);
+    far_send(b, 100, 2);
+    fake_wait_used(queue_of(b, RX), 1);
+    assert_int_equal(queue_of(b, RX)->used[0].written, 100);
+    bench_delete(b);
+}
+
 static void test_message_without_a_header_is_dropped(void **state)
 {
     struct bench *b = bench_new(0);
@@ -934,6 +948,7 @@ int main(void)
         cmocka_unit_test(test_frame_waits_for_a_buffer),
         cmocka_unit_test(test_frame_waits_until_there_is_room_for_the_largest),
         cmocka_unit_test(test_frame_without_room_is_dropped_and_the_next_arrives),
+        cmocka_unit_test(test_frame_above_the_mtu_does_not_stop_the_others),
         cmocka_unit_test(test_message_without_a_header_is_dropped),
         cmocka_unit_test(test_buffers_of_many_small_pieces_are_used),
         cmocka_unit_test(test_receive_buffer_without_room_is_a_failure),

@@ -231,8 +231,9 @@ static void deliver(struct net_pair *pair, size_t size)
 {
     unsigned nr;
 
-    if (size > pair->stock.size) { /* it is lost; the next one shall not be */
+    if (size > pair->stock.size) { /* it is lost; the next one shall not be, if the driver can */
         pair->wanted = LARGEST_FRAME;
+        pair->had_enough = false;
         return;
     }
     if (size < HEADER_SIZE) {
