@@ -86,13 +86,13 @@ inside() {
     failures=0
     dd if=/dev/urandom of=/tmp/disk.img bs=1M count=2 2> /dev/null
     console=ttyS0
-    message='interrupt .* [1-9][0-9]* .*PCI-MSI.* virtio[01]-input'
-    line='interrupt .* [1-9][0-9]* .*IO-APIC +2[0-3]-fasteoi +virtio[01]'
+    message='interrupt .* [1-9][0-9]* .*PCI-MSI.* virtio[0-9]-input'
+    line='interrupt .* [1-9][0-9]* .*IO-APIC +2[0-3]-fasteoi +virtio[0-9]'
     registers='bridge .*MMCONFIG .* at \[mem 0xe0000000-0xe00fffff\]'
     if [ "$(uname -m)" = aarch64 ]; then
         console=ttyAMA0
-        message='interrupt .* [1-9][0-9]* .*ITS-MSI.* virtio[01]-input'
-        line='interrupt .* [1-9][0-9]* .*GICv[23] +3[5-8] Level +virtio[01]'
+        message='interrupt .* [1-9][0-9]* .*ITS-MSI.* virtio[0-9]-input'
+        line='interrupt .* [1-9][0-9]* .*(GICv3|GIC-0) +3[5-8] Level +virtio[0-9]'
         registers='bridge .*ECAM at \[mem 0x3f000000-0x3f0fffff\]'
     fi
     make_initramfs
