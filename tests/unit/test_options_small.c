@@ -6,9 +6,9 @@
 
 #include <cmocka.h>
 
-#include "options_balloon.h"
-#include "options_console.h"
-#include "options_size.h"
+#include "options/balloon.h"
+#include "options/console.h"
+#include "options/size.h"
 
 static void test_console_is_serial_or_virtio(void **state)
 {
@@ -16,9 +16,9 @@ static void test_console_is_serial_or_virtio(void **state)
     char why[128] = "";
 
     (void)state;
-    assert_int_equal(options_parse_console("virtio", &is_virtio, why, sizeof(why)), 0);
+    assert_int_equal(options_console_parse("virtio", &is_virtio, why, sizeof(why)), 0);
     assert_true(is_virtio);
-    assert_int_equal(options_parse_console("serial", &is_virtio, why, sizeof(why)), 0);
+    assert_int_equal(options_console_parse("serial", &is_virtio, why, sizeof(why)), 0);
     assert_false(is_virtio);
     assert_string_equal(why, "");
 }
@@ -39,7 +39,7 @@ static void test_console_of_another_kind_is_refused(void **state)
         bool is_virtio;
         char why[128];
 
-        assert_int_equal(options_parse_console(cases[i].text, &is_virtio, why, sizeof(why)), -1);
+        assert_int_equal(options_console_parse(cases[i].text, &is_virtio, why, sizeof(why)), -1);
         assert_string_equal(why, cases[i].why);
     }
 }
@@ -68,11 +68,11 @@ static void test_sizes(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        assert_true(options_parse_size(cases[i].text, &size));
+        assert_true(options_size_parse(cases[i].text, &size));
         assert_int_equal(size, cases[i].size);
     }
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        assert_false(options_parse_size(wrong[i], &size));
+        assert_false(options_size_parse(wrong[i], &size));
     }
 }
 
@@ -82,13 +82,13 @@ static void test_balloon_has_a_target_or_is_not_there(void **state)
     char why[128] = "";
 
     (void)state;
-    assert_int_equal(options_parse_balloon("64M", &balloon, why, sizeof(why)), 0);
+    assert_int_equal(options_balloon_parse("64M", &balloon, why, sizeof(why)), 0);
     assert_true(balloon.is_there);
     assert_int_equal(balloon.target, 64 << 20);
-    assert_int_equal(options_parse_balloon("none", &balloon, why, sizeof(why)), 0);
+    assert_int_equal(options_balloon_parse("none", &balloon, why, sizeof(why)), 0);
     assert_false(balloon.is_there);
     assert_int_equal(balloon.target, 0);
-    assert_int_equal(options_parse_balloon("big", &balloon, why, sizeof(why)), -1);
+    assert_int_equal(options_balloon_parse("big", &balloon, why, sizeof(why)), -1);
     assert_string_equal(why, "--balloon wants a size such as 256M, or none, not 'big'");
 }
 
@@ -99,10 +99,10 @@ static void test_balloon_leaves_the_guest_something(void **state)
     char why[128] = "";
 
     (void)state;
-    assert_int_equal(options_check_balloon(&balloon, mem, why, sizeof(why)), 0);
+    assert_int_equal(options_balloon_check(&balloon, mem, why, sizeof(why)), 0);
     assert_string_equal(why, "");
     balloon.target = mem;
-    assert_int_equal(options_check_balloon(&balloon, mem, why, sizeof(why)), -1);
+    assert_int_equal(options_balloon_check(&balloon, mem, why, sizeof(why)), -1);
     assert_string_equal(why, "--balloon leaves the guest nothing of its 256 MiB");
 }
 
