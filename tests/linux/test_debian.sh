@@ -108,8 +108,8 @@ session() {
     [ -z "$network" ] || run+=(--run
         'installs_a_package=apt-get -qq update && apt-get -qq -y install hello > /root/log 2>&1 && hello')
     # QEMU's processors in parallel lose interrupts of nested guests; with the clock of instructions they do not.
-    scripts/box --icount --mem 1536 --timeout 360 --net --drive "$work/debian/debian.img" "${with[@]}" -- \
-        tests/linux/debian_session.sh --limit 300 "${run[@]}" -- "${vmm[@]}"
+    scripts/box --icount --mem 1536 --timeout 900 --net --drive "$work/debian/debian.img" "${with[@]}" -- \
+        tests/linux/debian_session.sh --limit 840 "${run[@]}" -- "${vmm[@]}"
 }
 
 # What a guest that has powered off leaves: nothing to repair, and what it wrote.
