@@ -44,6 +44,7 @@ enum {
     WINDOW = 0x10000000,
     WINDOW_SIZE = 0x100000,
     MAX_QUEUES = 8,
+    FLIPS = 256,
     FREED_RESERVATIONS = 2000,
     MOST_GROWTH = 32, /* blocks of heap */
 };
@@ -107,6 +108,15 @@ bool fuzz_is_ram(const void *bytes, size_t size)
         }
     }
     return false;
+}
+
+bool fuzz_is_memory(const void *bytes, size_t size)
+{
+    const uint8_t *rom = hostvm_vm_pointer(&vm, ROM, PAGE);
+    const uint8_t *begin = bytes;
+
+    return fuzz_is_ram(bytes, size) ||
+           (begin >= rom && begin < rom + PAGE && size <= PAGE - (size_t)(begin - rom));
 }
 
 /* --- the input --- */
@@ -251,6 +261,9 @@ static void flip(void)
         default:
             __atomic_store_n((uint64_t *)place, flipper.values[i & 1], __ATOMIC_RELAXED);
             break;
+        }
+        if (i % FLIPS == 0) { /* where processors are few, the device has its turn */
+            (void)sched_yield();
         }
     }
 }

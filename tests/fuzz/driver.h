@@ -47,8 +47,9 @@ void fuzz_bytes(void *ret, size_t size);
 #define fuzz_check(condition) ((condition) ? (void)0 : fuzz_fail(#condition, __FILE__, __LINE__))
 _Noreturn void fuzz_fail(const char *condition, const char *file, int line);
 
-/* Whether all of this is memory that a device may write to. */
+/* Whether all of this is memory that a device may write to; or, at least, read. */
 bool fuzz_is_ram(const void *bytes, size_t size);
+bool fuzz_is_memory(const void *bytes, size_t size);
 
 /* libFuzzer's, for both of its kinds of program: with libFuzzer, and with tests/fuzz/replay.c. */
 int LLVMFuzzerInitialize(int *argc, char ***argv);
