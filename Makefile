@@ -115,6 +115,7 @@ $(B)/lib/%.o: CPPFLAGS_ROOM = -Ilib -Ilib/arch -Ilib/arch/$(ARCH)
 $(B)/vmm/%.o: CPPFLAGS_ROOM = -Ivmm
 $(B)/tests/%.o: CPPFLAGS_ROOM = -Itests -Itests/support/$(ARCH) -Iguests -Iguests/$(ARCH) -DGUESTS_DIR='"$(BUILD)/$(ARCH)-plain/guests"'
 $(B)/tests/bench/%.o: CPPFLAGS_ROOM += -Itests/bench/$(ARCH)
+$(B)/tests/guest/test_machine.%: CPPFLAGS_ROOM += -Ivmm
 $(B)/tests/unit/%.o: CPPFLAGS_ROOM += -Ilib -Ilib/arch -Ilib/arch/$(ARCH) -Ivmm
 
 $(B)/%.o: %.c $(B)/flags
