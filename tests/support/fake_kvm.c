@@ -91,6 +91,14 @@ static int count_eventfd(bool is_end)
     return 0;
 }
 
+static int create_device(struct kvm_create_device *device)
+{
+    if ((device->flags & KVM_CREATE_DEVICE_TEST) == 0) {
+        device->fd = (uint32_t)new_descriptor();
+    }
+    return 0;
+}
+
 static int answer_interrupts(unsigned long request, void *arg)
 {
     switch (request) {
@@ -99,8 +107,7 @@ static int answer_interrupts(unsigned long request, void *arg)
     case KVM_SET_DEVICE_ATTR:
         return 0;
     case KVM_CREATE_DEVICE:
-        ((struct kvm_create_device *)arg)->fd = (uint32_t)new_descriptor();
-        return 0;
+        return create_device(arg);
     case KVM_IRQFD:
         return count_eventfd((((const struct kvm_irqfd *)arg)->flags & KVM_IRQFD_FLAG_DEASSIGN) !=
                              0);

@@ -9,6 +9,7 @@
 #include <hostvm/pci.h>
 #include <sel4vm/guest_irq_controller.h>
 
+#include "fake_controllers.h"
 #include "pci/bus.h"
 #include "support/envs.h"
 #include "support/fake_irqs.h"
@@ -116,7 +117,7 @@ static int set_up(void **state)
     kvm = fake_irqs_begin();
     (void)driver_begin();
     nr_starts = nr_stops = nr_config_writes = 0;
-    assert_int_equal(vm_create_default_irq_controller(&driver.vm), 0);
+    assert_int_equal(fake_controllers_start(&driver.vm), 0);
     bus = hostvm_pci_bus_create(&driver.vm, &config);
     assert_non_null(bus);
     device = make(42);
