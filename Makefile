@@ -80,10 +80,9 @@ GUEST_TESTS_x86_64 := $(addprefix guest/test_,instructions page_tables pc pci_fu
 GUEST_TESTS_arm64 := $(filter guest/test_arm64_%,$(GUEST_TESTS))
 GUEST_TESTS := $(filter-out $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_TESTS_$(arch))),$(GUEST_TESTS))
 
-# The examples have x86 code in them, but for those that have a folder of their own.
+# The README's has x86 code in it; the others have their guests' in headers, by architecture.
 ifneq ($(ARCH),x86_64)
-EXAMPLES := $(patsubst tests/%.c,%,$(wildcard tests/examples/$(ARCH)/*.c))
-EXAMPLES_CXX :=
+EXAMPLES := $(filter-out examples/embed,$(EXAMPLES)) $(patsubst tests/%.c,%,$(wildcard tests/examples/$(ARCH)/*.c))
 endif
 
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
@@ -114,7 +113,9 @@ FORCE:
 $(B)/lib/%.o: CPPFLAGS_ROOM = -Ilib -Ilib/arch -Ilib/arch/$(ARCH)
 $(B)/vmm/%.o: CPPFLAGS_ROOM = -Ivmm
 $(B)/tests/%.o: CPPFLAGS_ROOM = -Itests -Itests/support/$(ARCH) -Iguests -Iguests/$(ARCH) -DGUESTS_DIR='"$(BUILD)/$(ARCH)-plain/guests"'
+$(B)/tests/examples/%.o: CPPFLAGS_ROOM += -Itests/examples/$(ARCH)
 $(B)/tests/bench/%.o: CPPFLAGS_ROOM += -Itests/bench/$(ARCH)
+$(B)/tests/guest/test_machine.%: CPPFLAGS_ROOM += -Ivmm
 $(B)/tests/unit/%.o: CPPFLAGS_ROOM += -Ilib -Ilib/arch -Ilib/arch/$(ARCH) -Ivmm
 
 $(B)/%.o: %.c $(B)/flags
@@ -274,7 +275,7 @@ unit: test-programs guests ## run the unit tests and those on this machine's KVM
 	$(Q)scripts/run-tests --logs $(B)/logs $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%)
 
 .PHONY: box-tests
-box-tests: test-programs guests ## the same on the KVM of ARCH's box, where the machine has none, or of another architecture
+box-tests: test-programs guests $(B)/hostvm ## the same on the KVM of ARCH's box, where the machine has none, or of another architecture
 	$(Q)scripts/test-in-box $(ARCH) $(B)
 
 .PHONY: test
