@@ -29,7 +29,7 @@ struct surroundings {
 static void surround(struct surroundings *around, enum devices_transport transport)
 {
     static const char path[] = "/tmp/test_machine.XXXXXX";
-    struct disk_option *disk = &around->devices.disks[0];
+    struct options_disk *disk = &around->devices.disks[0];
     int fd;
 
     *around = (struct surroundings){

@@ -17,6 +17,7 @@
 #include <hostvm/virtio.h>
 #include <hostvm/vm.h>
 #include <sel4vm/boot.h>
+#include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_ram.h>
 
 #include "fake_controllers.h"
@@ -136,6 +137,7 @@ static inline vm_t *driver_begin(void)
                              &driver.env.io_ops, driver.env.endpoint, "driver"),
                      0);
     assert_int_equal(vm_ram_register_at(&driver.vm, 0, DRIVER_RAM, false), 0);
+    assert_int_equal(vm_create_default_irq_controller(&driver.vm), 0);
     assert_int_equal(fake_controllers_start(&driver.vm), 0);
     return &driver.vm;
 }
