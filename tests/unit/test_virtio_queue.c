@@ -1,6 +1,6 @@
 /* Queues, split and packed: buffers come as the driver made them, and what a guest may write into
  * its rings leads nowhere. */
-#include "virtio_driver.h"
+#include "support/virtio_vm.h"
 
 #define WITH_EVENTS   HOSTVM_VIRTIO_F_EVENT_IDX
 #define WITH_INDIRECT HOSTVM_VIRTIO_F_INDIRECT_DESC
