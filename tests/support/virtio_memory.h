@@ -11,6 +11,7 @@
 
 #include <hostvm/error.h>
 
+#include "back/worker.h"
 #include "support/virtio_driver.h"
 
 /* The memory of whatever VM. */
@@ -89,6 +90,19 @@ static inline void driver_ram_close(void)
 }
 
 /* --- what the device gives back --- */
+
+static inline void driver_nothing(void *cookie)
+{
+    (void)cookie;
+}
+
+/* All that could be served has been, by the worker. */
+static inline void driver_settle(struct worker *worker)
+{
+    for (unsigned i = 0; i < 12; i++) {
+        worker_call(worker, driver_nothing, NULL);
+    }
+}
 
 static inline struct split_used *driver_used(unsigned queue)
 {

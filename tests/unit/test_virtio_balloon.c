@@ -35,18 +35,6 @@ struct bench {
     struct balloon *balloon;
 };
 
-static void nothing(void *cookie)
-{
-    (void)cookie;
-}
-
-static void settle(struct bench *b)
-{
-    for (unsigned i = 0; i < 12; i++) {
-        worker_call(b->worker, nothing, NULL);
-    }
-}
-
 /* All memory has something in it. */
 static void prepare(struct bench *b)
 {
@@ -99,7 +87,7 @@ static void tell(struct bench *b, unsigned queue, const uint32_t *numbers, unsig
     }
     driver_add(queue, &piece, 1);
     driver_kick(queue);
-    settle(b);
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(queue), before + 1);
 }
 
@@ -109,7 +97,7 @@ static void report(struct bench *b, unsigned queue, const struct piece *pieces, 
 
     driver_add(queue, pieces, nr);
     driver_kick(queue);
-    settle(b);
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(queue), before + 1);
     assert_int_equal(driver_written(queue, before), 0);
 }
@@ -213,7 +201,7 @@ static void test_list_in_pieces_is_one_list(void **state)
     memcpy(driver_ram + NUMBERS + 128, "\0\6\0", 3);
     driver_add(INFLATE, pieces, 3);
     driver_kick(INFLATE);
-    settle(b);
+    driver_settle(b->worker);
     assert_int_equal(balloon_count(b->balloon).given_back, 3 * PAGE);
     assert_true(holds(1 * PAGE, 3 * PAGE, 0));
     assert_true(holds(5 * PAGE, 6 * PAGE, 0));
@@ -234,7 +222,7 @@ static void test_endless_list_ends(void **state)
         driver_add(INFLATE, &piece, 1);
     }
     driver_kick(INFLATE);
-    settle(b);
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(INFLATE), 60);
     assert_int_equal(balloon_count(b->balloon).given_back, 60 * 1024 * PAGE);
     assert_true(holds(0, PAGE, 0));
@@ -316,7 +304,7 @@ static void test_report_of_anything_but_ram_is_ignored(void **state)
     assert_int_equal(balloon_count(b->balloon).ignored, 5 * PAGE);
     driver_add(REPORTING_LINUX, &outside, 1);
     driver_kick(REPORTING_LINUX);
-    settle(b);
+    driver_settle(b->worker);
     assert_true(driver_needs_reset());
     end(b);
 }
@@ -512,10 +500,10 @@ static void test_garbage_in_the_queues_harms_the_guest_alone(void **state)
         for (unsigned queue = 0; queue < 3; queue++) {
             driver_garbage(queue, &seed);
         }
-        worker_call(b->worker, nothing, NULL);
+        worker_call(b->worker, driver_nothing, NULL);
     }
     driver_restart(ALL, LINUX_QUEUES);
-    settle(b);
+    driver_settle(b->worker);
     assert_true(holds(HOLE, HOLE_END, FULL));
     assert_true(balloon_count(b->balloon).given_back > 0);
     assert_true(balloon_count(b->balloon).ignored > 0);

@@ -29,25 +29,12 @@ struct bench {
     int screen; /* what is read here was shown; non-blocking */
 };
 
-static void nothing(void *cookie)
-{
-    (void)cookie;
-}
-
-/* All that could be served has been. */
-static void settle(struct bench *b)
-{
-    for (unsigned i = 0; i < 6; i++) {
-        worker_call(b->worker, nothing, NULL);
-    }
-}
-
 static void create(struct bench *b)
 {
     b->console = virtio_console_create(&b->vm, b->worker, &b->terminal);
     assert_non_null(b->console);
     driver_attach(virtio_console_device(b->console));
-    settle(b);
+    driver_settle(b->worker);
 }
 
 /* Between two pipes; raw, that is, with escape keys. */
@@ -108,7 +95,7 @@ static void guest_has_room(uint64_t gpa, uint32_t size)
 static void type(struct bench *b, const char *text)
 {
     assert_int_equal(write(b->keys, text, strlen(text)), strlen(text));
-    settle(b);
+    driver_settle(b->worker);
 }
 
 static void assert_shown(struct bench *b, const char *expected)
@@ -154,12 +141,12 @@ static void test_what_the_guest_writes_is_shown(void **state)
     memcpy(driver_ram + 0x2000, "lo", 2);
     driver_add(TRANSMIT, pieces, 3);
     guest_writes(0x4000, ", world\n");
-    settle(b);
+    driver_settle(b->worker);
     assert_shown(b, "hello, world\n");
     assert_int_equal(driver_nr_used(TRANSMIT), 2);
     assert_int_equal(driver_written(TRANSMIT, 0), 0);
     guest_writes(0x4000, "again");
-    settle(b);
+    driver_settle(b->worker);
     assert_shown(b, "again");
     end(b);
 }
@@ -172,7 +159,7 @@ static void test_what_is_typed_is_the_guests(void **state)
     driver_restart(0, BOTH);
     guest_has_room(0x1000, 3);
     guest_has_room(0x2000, 100);
-    settle(b);
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(RECEIVE), 0);
     type(b, "hello");
     assert_int_equal(driver_nr_used(RECEIVE), 2);
@@ -191,7 +178,7 @@ static void test_what_is_typed_before_there_is_a_driver_waits_for_it(void **stat
     type(b, "early");
     driver_restart(0, BOTH);
     guest_has_room(0x1000, 100);
-    settle(b);
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(RECEIVE), 1);
     assert_memory_equal(driver_ram + 0x1000, "early", 5);
     end(b);
@@ -209,11 +196,11 @@ static void test_input_of_many_pages_arrives_complete(void **state)
         text[i] = (char)('a' + i % 23);
     }
     assert_int_equal(write(b->keys, text, sizeof(text)), sizeof(text));
-    settle(b);
+    driver_settle(b->worker);
     driver_restart(0, BOTH);
     for (unsigned i = 0; done < sizeof(text); i++) {
         guest_has_room(0x1000 + done, 1000);
-        settle(b);
+        driver_settle(b->worker);
         assert_int_equal(driver_nr_used(RECEIVE), i + 1);
         assert_true(driver_written(RECEIVE, i) > 0);
         done += driver_written(RECEIVE, i);
@@ -239,7 +226,7 @@ static void test_input_from_a_file_arrives_complete(void **state)
     for (unsigned i = 0; i < 16; i++) {
         guest_has_room(0x1000 + i * 1024, 1024);
     }
-    settle(&b);
+    driver_settle(b.worker);
     assert_int_equal(driver_nr_used(RECEIVE), 12);
     assert_memory_equal(driver_ram + 0x1000 + 3 * INPUT_SIZE - 3, "end", 3);
     end(&b);
@@ -256,13 +243,13 @@ static void test_output_that_finds_no_room_waits_in_the_guest(void **state)
     fill_terminal(b);
     guest_writes(0x1000, "first ");
     guest_writes(0x2000, "second");
-    settle(b);
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(TRANSMIT), 0);
     guest_has_room(0x3000, 100);
     type(b, "input works");
     assert_memory_equal(driver_ram + 0x3000, "input works", 11);
     empty_terminal(b);
-    settle(b);
+    driver_settle(b->worker);
     assert_shown(b, "first second");
     assert_int_equal(driver_nr_used(TRANSMIT), 2);
     end(b);
@@ -292,7 +279,7 @@ static void test_large_output_arrives_complete(void **state)
 
         done += n > 0 ? (size_t)n : 0;
     }
-    settle(b);
+    driver_settle(b->worker);
     assert_memory_equal(bytes, driver_ram + 0x1000, sizeof(bytes));
     assert_int_equal(driver_nr_used(TRANSMIT), NR);
     end(b);
@@ -316,7 +303,7 @@ static void test_file_takes_output_of_any_size(void **state)
     }
     driver_kick(TRANSMIT);
     for (unsigned i = 0; i < 4; i++) {
-        settle(&b);
+        driver_settle(b.worker);
     }
     assert_int_equal(driver_nr_used(TRANSMIT), NR);
     assert_int_equal(lseek(file, 0, SEEK_END), NR * EACH);
@@ -334,7 +321,7 @@ static void test_reader_that_left_does_not_stop_the_guest(void **state)
     b->screen = -1;
     driver_restart(0, BOTH);
     guest_writes(0x1000, "unheard");
-    settle(b);
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(TRANSMIT), 1);
     end(b);
 }
@@ -363,10 +350,10 @@ static void test_help_waits_for_a_terminal_that_takes_nothing(void **state)
     driver_restart(0, BOTH);
     fill_terminal(b);
     guest_writes(0x1000, "guest");
-    settle(b);
+    driver_settle(b->worker);
     type(b, "\001h\001h");
     empty_terminal(b);
-    settle(b);
+    driver_settle(b->worker);
     (void)snprintf(expected, sizeof(expected), "%sguest", console_help);
     assert_shown(b, expected);
     end(b);
@@ -441,7 +428,7 @@ static void test_emergency_write_works_from_the_first_instruction_on(void **stat
     virtio_write_config(driver.device, 8, "h", 1);
     virtio_write_config(driver.device, 8, "i\0\0", 4);
     virtio_write_config(driver.device, 4, "\1\2\3\4!", 8);
-    settle(b);
+    driver_settle(b->worker);
     assert_shown(b, "hi!");
     for (size_t offset = 0; offset < 20; offset++) {
         for (size_t size = 1; size <= 8; size *= 2) {
@@ -450,7 +437,7 @@ static void test_emergency_write_works_from_the_first_instruction_on(void **stat
             }
         }
     }
-    settle(b);
+    driver_settle(b->worker);
     assert_shown(b, "");
     virtio_read_config(driver.device, 0, config, sizeof(config));
     assert_memory_equal(config, "\0\0\0\0\1\0\0\0\0\0\0\0", 12);
@@ -471,15 +458,15 @@ static void test_reset_forgets_what_is_on_its_way(void **state)
     driver_restart(0, BOTH);
     fill_terminal(b);
     guest_writes(0x1000, "of the first driver");
-    settle(b);
+    driver_settle(b->worker);
     driver_reset();
     memset(driver_ram + 0x1000, '?', 0x1000);
     empty_terminal(b);
-    settle(b);
+    driver_settle(b->worker);
     assert_shown(b, "");
     driver_restart(0, BOTH);
     guest_writes(0x2000, "of the second");
-    settle(b);
+    driver_settle(b->worker);
     assert_shown(b, "of the second");
     assert_int_equal(driver_nr_used(TRANSMIT), 1);
     end(b);
@@ -518,7 +505,7 @@ static void test_driver_that_comes_and_goes_under_load(void **state)
             guest_writes(0x2000 + n * 16, "some text");
         }
         if (i % 2 == 0) {
-            settle(b);
+            driver_settle(b->worker);
         }
     }
     atomic_store(&restarter.is_over, true);
@@ -559,14 +546,14 @@ static void test_broken_queue_stops_itself_alone(void **state)
     driver_restart(0, BOTH);
     driver_add(TRANSMIT, &outside, 1);
     guest_writes(0x1000, "not any more");
-    settle(b);
+    driver_settle(b->worker);
     assert_true(driver_needs_reset());
     assert_shown(b, "");
     type(b, "\001h");
     assert_shown(b, console_help);
     driver_restart(0, BOTH);
     guest_writes(0x1000, "well again");
-    settle(b);
+    driver_settle(b->worker);
     assert_shown(b, "well again");
     end(b);
 }
@@ -584,7 +571,7 @@ static void test_one_queue_alone_works(void **state)
     driver_restart(0, 1u << RECEIVE);
     driver_kick(TRANSMIT);
     guest_has_room(0x1000, 64);
-    settle(b);
+    driver_settle(b->worker);
     assert_memory_equal(driver_ram + 0x1000, "keys", 4);
     end(b);
 }
@@ -602,7 +589,7 @@ static void test_garbage_in_the_queues_leaves_escape_keys(void **state)
         driver_garbage(RECEIVE, &seed);
         driver_garbage(TRANSMIT, &seed);
         (void)!write(b->keys, "some keys", 9);
-        worker_call(b->worker, nothing, NULL);
+        worker_call(b->worker, driver_nothing, NULL);
         while (read(b->screen, bytes, sizeof(bytes)) > 0) {
         }
     }
@@ -610,7 +597,7 @@ static void test_garbage_in_the_queues_leaves_escape_keys(void **state)
     for (unsigned i = 0; i < 60; i++) {
         guest_has_room(0x1000, 4096);
     }
-    settle(b);
+    driver_settle(b->worker);
     type(b, "\001x");
     assert_int_equal(atomic_load(&driver_nr_stops), 1);
     b->terminal.is_hurried = true;
@@ -652,7 +639,7 @@ static void test_flood_of_output_leaves_the_worker_to_others(void **state)
     driver_add(TRANSMIT, &piece, 1);
     assert_int_equal(pthread_create(&thread, NULL, flood_queue, &flood), 0);
     while (driver_nr_used(TRANSMIT) < 1000) {
-        settle(&b);
+        driver_settle(b.worker);
     }
     type(&b, "\001x");
     assert_int_equal(atomic_load(&driver_nr_stops), 1);
@@ -691,7 +678,7 @@ static void test_last_words_wait_for_their_reader(void **state)
     fill_terminal(b);
     guest_writes(0x1000, "good");
     guest_writes(0x2000, "bye");
-    settle(b);
+    driver_settle(b->worker);
     assert_int_equal(pthread_create(&thread, NULL, read_later, b), 0);
     virtio_console_destroy(b->console);
     b->console = NULL;
@@ -737,7 +724,7 @@ static void test_creation_that_fails_leaves_nothing(void **state)
         assert_true(dup2(null, STDERR_FILENO) >= 0);
         inject_fail_nth(n);
         b.console = virtio_console_create(&b.vm, b.worker, &b.terminal);
-        settle(&b);
+        driver_settle(b.worker);
         was_refused = inject_disarm();
         (void)dup2(saved, STDERR_FILENO);
         /* That the input cannot be watched is no reason to do without a console. */

@@ -12,18 +12,6 @@ struct bench {
     struct rng *rng;
 };
 
-static void nothing(void *cookie)
-{
-    (void)cookie;
-}
-
-static void settle(struct bench *b)
-{
-    for (unsigned i = 0; i < 12; i++) {
-        worker_call(b->worker, nothing, NULL);
-    }
-}
-
 static struct bench *begin(void)
 {
     static struct bench b;
@@ -60,7 +48,7 @@ static uint32_t ask(struct bench *b, const struct piece *pieces, unsigned nr)
 
     driver_add(0, pieces, nr);
     driver_kick(0);
-    settle(b);
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(0), before + 1);
     return driver_written(0, before);
 }
@@ -130,7 +118,7 @@ static void test_more_requests_than_are_served_at_a_time_are_all_served(void **s
         driver_add(0, &piece, 1);
     }
     driver_kick(0);
-    settle(b);
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(0), 64);
     end(b);
 }
@@ -144,7 +132,7 @@ static void test_host_without_random_numbers_is_no_source_of_zeros(void **state)
     atomic_store(&driver_getrandom_errno, ENOSYS);
     driver_add(0, &piece, 1);
     driver_kick(0);
-    settle(b);
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(0), 0);
     assert_true(driver_needs_reset());
     atomic_store(&driver_getrandom_errno, 0);
