@@ -208,8 +208,8 @@ WRAP := @tests/support/inject.flags
 TEST_ARCHIVES := $(B)/libvmm.a $(B)/libhostvm.a
 TEST_LIBS = $(LIB_LIBS) $(shell $(PKG_CONFIG) --libs cmocka) $(VMM_LIBS)
 
-# Devices with memory and a driver of the test's (tests/support/virtio_driver.h).
-$(addprefix $(B)/tests/unit/test_virtio_,balloon console rng): WRAP += @tests/support/virtio_driver.flags
+# Devices with memory and a driver of the test's (tests/support/virtio_memory.h).
+$(addprefix $(B)/tests/unit/test_virtio_,balloon console rng): WRAP += @tests/support/virtio_memory.flags
 
 $(B)/tests/unit/test_% $(B)/tests/guest/test_%: $(SUPPORT_OBJ) $(TEST_ARCHIVES)
 $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%): %: %.o $(SUPPORT_OBJ) $(TEST_ARCHIVES)

@@ -4,28 +4,8 @@
 # HOSTVM=FILE tests that build instead of build/hostvm; VMM=qemu shows, with QEMU in hostvm's place, whether it is the
 # image or the box that fails. One line per check; exit 1 on a failure.
 set -u
-export LC_ALL=C
-
 cd "$(dirname "$0")/../.." || exit 1
-work=$(mktemp -d "${TMPDIR:-/tmp}/test_debian.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-hostvm=$PWD/build/hostvm
-[ -z "${HOSTVM:-}" ] || hostvm=$(cd "$(dirname "$HOSTVM")" && pwd)/${HOSTVM##*/}
-failures=0
-
-pass() {
-    echo "ok - $1"
-}
-
-fail() {
-    echo "not ok - $1"
-    printf '%s\n' "$2" | sed 's/^/# /'
-    failures=$((failures + 1))
-}
-
-skip() {
-    echo "skipped - $1: $2"
-}
+. tests/linux/commanded.sh
 
 # refuses NAME STATUS TEXT COMMAND...: the command ends with the status, and one line that holds the text.
 refuses() {
@@ -98,18 +78,21 @@ choose_vmm() {
     esac
 }
 
-# session: Debian boots, is used, and goes, within one life of the box.
+# session: Debian boots, is used, and goes, within one life of the box. It takes the image with it when it fails.
 session() {
-    local online='/lib/systemd/systemd-networkd-wait-online --any --timeout=60'
+    local status=0 online='/lib/systemd/systemd-networkd-wait-online --any --timeout=60'
     local run=(--run 'has_two_processors=[ $(nproc) -eq 2 ]'
                --run 'has_no_failed_units=systemctl is-system-running --wait || systemctl --failed'
                --run 'writes_to_its_disk=echo kept > /root/kept'
                --run "gets_an_address_by_dhcp=$online && ip -4 -o addr show scope global | grep .")
     [ -z "$network" ] || run+=(--run
         'installs_a_package=apt-get -qq update && apt-get -qq -y install hello > /root/log 2>&1 && hello')
+    [ -e "$work/debian/debian.img" ] || make_image || return
     # QEMU's processors in parallel lose interrupts of nested guests; with the clock of instructions they do not.
     scripts/box --icount --mem 1536 --timeout 900 --net --drive "$work/debian/debian.img" "${with[@]}" -- \
-        tests/linux/debian_session.sh --limit 840 "${run[@]}" -- "${vmm[@]}"
+        tests/linux/debian_session.sh --limit 840 "${run[@]}" -- "${vmm[@]}" 2>&1 || status=$?
+    [ $status -eq 0 ] || rm "$work/debian/debian.img"
+    return $status
 }
 
 # What a guest that has powered off leaves: nothing to repair, and what it wrote.
@@ -144,20 +127,10 @@ test_boot() {
     if has_network; then network=yes
     else skip 'debian_installs_a_package' "this machine's apt does not reach its sources"; fi
     choose_vmm
-    session > "$work/first" 2>&1 || status=$?
-    # QEMU's TCG may deliver an interrupt of a nested guest twice. One more try, and it is told.
-    if [ $status -ne 0 ]; then
-        sed 's/^/# first try, failed: /' "$work/first"
-        status=0
-        make_image || status=$?
-        session > "$work/first" 2>&1 || status=$?
-    fi
-    cat "$work/first"
-    [ $status -le 1 ] || fail 'the_box_comes_to_its_end' "scripts/box ended with status $status"
-    [ $status -eq 0 ] || failures=$((failures + 1))
-    [ $status -ne 0 ] || test_disk_afterwards
+    twice session && test_disk_afterwards
 }
 
+set_up
 test_what_image_refuses
 test_boot
 [ $failures -eq 0 ]

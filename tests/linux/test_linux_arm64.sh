@@ -4,6 +4,9 @@
 #
 # HOSTVM=FILE tests that build instead of build/arm64-plain/hostvm. One line per check; exit 1 on a failure. The same
 # script runs outside and, as a script for busybox, inside the box (--inside).
+cd "$(dirname "$0")/../.." || exit 1
+. tests/linux/frame.sh
+work=/tmp
 
 # In this order.
 modules='virtio_ring virtio virtio_mmio virtio_blk failover net_failover virtio_net'
@@ -18,20 +21,14 @@ boots() {
     timeout 200 "$hostvm" run --kernel "${kernel:-/vmlinuz}" --initrd "${initrd:-/tmp/initramfs}" --append 'console=ttyAMA0 quiet' "$@" \
         > /tmp/screen 2> /tmp/err < /dev/null || status=$?
     if [ $status -eq 0 ] && [ ! -s /tmp/err ] && tr -d '\r' < /tmp/screen | grep -q "^here is init, processors: $cpus\$"; then
-        echo "ok - $name"
+        pass "$name"
     else
-        echo "not ok - $name"
-        echo "# status $status"
-        tail -n 5 /tmp/screen | sed 's/^/#   /'
-        head -n 14 /tmp/err | sed 's/^/#   /'
-        failures=$((failures + 1))
+        fail "$name" "status $status"
     fi
 }
 
-make_initramfs() {
-    mkdir -p /tmp/root/bin /tmp/root/dev /tmp/root/sys /tmp/root/proc
-    cp /usr/bin/busybox /tmp/root/bin/busybox
-    cat > /tmp/root/init <<'INIT'
+write_init() {
+    cat <<'INIT'
 #!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox mount -t sysfs sys /sys
@@ -41,8 +38,6 @@ make_initramfs() {
 echo "here is init, processors: $(/bin/busybox nproc)" > /dev/ttyAMA0
 /bin/busybox poweroff -f
 INIT
-    chmod +x /tmp/root/init
-    (cd /tmp/root && find . | cpio -o -H newc 2> /dev/null) > /tmp/initramfs
 }
 
 # Packed, and with a script for the init that uses a disk and a network.
@@ -71,15 +66,10 @@ run() {
     tr -d '\r' < /tmp/raw > /tmp/out
 }
 
+# say STATUS NAME: of what was looked at in what that left.
 say() {
-    if [ "$1" -eq 0 ]; then
-        echo "ok - $2"
-        return
-    fi
-    echo "not ok - $2"
-    echo "# status $status"
-    head -n 30 /tmp/out /tmp/err | sed 's/^/#   /'
-    failures=$((failures + 1))
+    if [ "$1" -eq 0 ]; then pass "$2"
+    else fail "$2" "status $status; $(head -n 30 /tmp/out)"; fi
 }
 
 # complains NAME STATUS ERRORS ARGUMENT...: exactly these errors, and no output.
@@ -218,9 +208,8 @@ if [ "$1" = --inside ]; then
     hostvm=$2
     guests=$3
     example=$4
-    failures=0
     cd /tmp || exit 1
-    make_initramfs
+    write_init | make_initramfs > /tmp/initramfs
     make_flat_guests
     test_counters
     test_devices
@@ -238,9 +227,8 @@ fi
 if [ "$1" = --inside-gicv2 ]; then
     hostvm=$2
     guests=$3
-    failures=0
     cd /tmp || exit 1
-    make_initramfs
+    write_init | make_initramfs > /tmp/initramfs
     cpus=1
     boots 'linux_boots_with_gicv2'
     cpus=2
@@ -254,7 +242,6 @@ fi
 # --- outside ---
 
 set -u
-cd "$(dirname "$0")/../.." || exit 1
 hostvm=$PWD/build/arm64-plain/hostvm
 guests=$PWD/build/arm64-plain/guests
 example=$PWD/build/arm64-plain/tests/examples/arm64/embed
@@ -274,8 +261,9 @@ done
 # inside GIC WORD: that half of the script, in the box with such an interrupt controller.
 inside() {
     scripts/box --arch arm64 --gic "$1" --timeout 500 --mem 1536 "${with[@]}" --with "$hostvm" --with "$kernel:/vmlinuz" \
-        --with "$guests/hello" --with "$example" --with "$PWD/tests/linux/test_linux_arm64.sh:/test" -- \
-        sh /test "$2" "$hostvm" "$guests" "$example" ||
+        --with "$guests/hello" --with "$example" --with "$PWD/tests/linux/frame.sh" \
+        --with "$PWD/tests/linux/test_linux_arm64.sh" -- \
+        sh "$PWD/tests/linux/test_linux_arm64.sh" "$2" "$hostvm" "$guests" "$example" ||
         failed=1
 }
 

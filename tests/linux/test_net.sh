@@ -1,16 +1,12 @@
 #!/bin/bash
 # Here live the tests of --net with Debian's stock kernel, run in the box: a user network, a tap.
 #
-# HOSTVM=FILE tests that build instead of build/hostvm, with hostvm-net-user beside it. One line per check; exit 1 on a
-# failure. The same script runs outside, where it makes what the guests need, and inside the box (--inside), where it tests.
+# One line per check; exit 1 on a failure. HOSTVM=FILE tests that build instead of build/hostvm, with hostvm-net-user beside
+# it.
 set -u
-export LC_ALL=C
-
 cd "$(dirname "$0")/../.." || exit 1
-hostvm=$(realpath "${HOSTVM:-build/hostvm}")
-limit=240
-failures=0
 . tests/linux/commanded.sh
+limit=240
 
 # --- outside ---
 
@@ -30,33 +26,13 @@ DHCP
 }
 
 outside() {
-    local kernel status=0
-    work=$(mktemp -d "${TMPDIR:-/tmp}/test_net.XXXXXX")
-    trap 'rm -rf "$work"' EXIT
-    [ "$(uname -m)" = x86_64 ] || { skip 'net' "these tests are for x86_64, this is $(uname -m)"; exit 0; }
-    command -v busybox > /dev/null || { skip 'net' 'busybox-static is not installed'; exit 0; }
-    kernel=$(scripts/box --kernel-path 2> "$work/err") || { skip 'net' "$(head -n 1 "$work/err")"; exit 0; }
-    with=()
+    local with=()
+    need_box busybox
     [ ! -x "${hostvm%/*}/hostvm-net-user" ] || with=(--with "${hostvm%/*}/hostvm-net-user")
     gcc -O2 -Wall -static -o "$work/net_peer" tests/linux/net_peer.c || exit 1
     make_dhcp
-    make_commanded "${kernel%/*}/modules" "$work/dhcp" "$work/net_peer" > "$work/commanded" || exit 1
-    # QEMU's TCG may deliver an interrupt of a nested guest twice. One more try, and it is told.
-    attempt > "$work/first" || status=$?
-    if [ $status -ne 0 ]; then
-        sed 's/^/# first try, failed: /' "$work/first"
-        status=0
-        attempt > "$work/first" || status=$?
-    fi
-    cat "$work/first"
-    [ $status -le 1 ] || fail 'the_box_comes_to_its_end' "scripts/box ended with status $status"
-    exit $((status != 0))
-}
-
-attempt() {
-    scripts/box --icount --mem 1536 --timeout 390 --with "$hostvm" "${with[@]}" --with "$kernel:/vmlinuz" \
-        --with "$work/commanded:/commanded" --with "$work/net_peer:/net_peer" \
-        --with "$PWD/tests/linux/commanded.sh" -- "$PWD/tests/linux/test_net.sh" --inside "$hostvm"
+    make_commanded "$work/dhcp" "$work/net_peer"
+    twice in_box --mem 1536 --timeout 390 "${with[@]}" --with "$work/net_peer:/net_peer" --
 }
 
 # --- inside: what both kinds of network have to do ---
@@ -259,11 +235,9 @@ tap multi_queue makes one with several" --net tap=single,queues=2
 }
 
 inside() {
-    trap '' PIPE    # a guest that is gone shows in what it does not answer
-    work=/tmp/test_net
-    mkdir -p $work /etc
-    mkfifo $work/quiet
-    exec 8<> $work/quiet
+    mkdir -p /etc
+    mkfifo "$work/quiet"
+    exec 8<> "$work/quiet"
     if [ -x "${hostvm%/*}/hostvm-net-user" ]; then
         test_user
         test_end_of_user
@@ -271,12 +245,6 @@ inside() {
         skip 'user networks' 'hostvm-net-user was not built, for there is no libslirp-dev'
     fi
     test_tap
-    exit $((failures != 0))
 }
 
-if [ "${1:-}" = --inside ]; then
-    hostvm=$2
-    inside
-else
-    outside
-fi
+halves "$@"

@@ -5,10 +5,13 @@
 # with one of them, another build than build/ARCH-plain/hostvm.
 # One line per check; exit 1 on a failure. The same script runs outside and, as a script for busybox, inside (--inside).
 
+cd "$(dirname "$0")/../.." || exit 1
+. tests/linux/frame.sh
+
 # --- in the guest: what it finds is told line by line ---
 
 write_init() {
-    cat > "$1" <<'INIT'
+    cat <<'INIT'
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t devtmpfs dev /dev
@@ -29,49 +32,29 @@ dmesg -r | grep -E '^<[0-3]>.*(pci|PCI|virtio)' | sed 's/^/complaint /'
 echo 'that is all'
 poweroff -f
 INIT
-    chmod +x "$1"
 }
 
 # --- inside: only busybox is there ---
 
-make_initramfs() {
-    mkdir -p /tmp/root/bin /tmp/root/dev /tmp/root/sys /tmp/root/proc /tmp/root/modules
-    cp /usr/bin/busybox /tmp/root/bin/busybox
-    cp /lib/modules/virtio*.ko /tmp/root/modules
-    write_init /tmp/root/init
-    (cd /tmp/root && find . | cpio -o -H newc 2> /dev/null) > /tmp/initramfs
-}
-
-# boot OPTION...: screen is what the guest said, if it came to its end.
+# boot WORDS OPTION...: of the guest's command line, and of hostvm; screen is what the guest said, if it came to its end.
 boot() {
     append="console=$console quiet $1"
     shift
     status=0
-    timeout 150 "$hostvm" run --virtio pci --disk /tmp/disk.img,ro,serial=pci-1 --kernel /vmlinuz --initrd /tmp/initramfs --append "$append" "$@" \
-        > /tmp/raw 2> /tmp/err < /dev/null || status=$?
-    tr -d '\r' < /tmp/raw > /tmp/screen
+    timeout 150 "$hostvm" run --virtio pci --disk /tmp/disk.img,ro,serial=pci-1 --kernel /vmlinuz --initrd /tmp/initramfs \
+        --append "$append" "$@" > /tmp/raw 2> "$work/err" < /dev/null || status=$?
+    tr -d '\r' < /tmp/raw > "$work/screen"
 }
 
-# expect NAME PATTERN: a line of the guest's matches; not NAME PATTERN: none does.
+# expect NAME PATTERN: a line of the guest's matches; expect_no NAME PATTERN: none does.
 expect() {
-    if [ $status -eq 0 ] && grep -qx 'that is all' /tmp/screen && grep -qE "$2" /tmp/screen; then
-        echo "ok - $1"
-        return
-    fi
-    echo "not ok - $1"
-    echo "# status $status; no line '$2' in:"
-    tail -n 40 /tmp/screen | sed 's/^/#   /'
-    head -n 14 /tmp/err | sed 's/^/#   /'
-    failures=$((failures + 1))
+    if [ $status -eq 0 ] && grep -qx 'that is all' "$work/screen" && grep -qE "$2" "$work/screen"; then pass "$1"
+    else fail "$1" "status $status; no line '$2' in: $(tail -n 40 "$work/screen")"; fi
 }
 
 expect_no() {
-    if [ $status -eq 0 ] && ! grep -E "$2" /tmp/screen /tmp/err; then
-        echo "ok - $1"
-    else
-        echo "not ok - $1"
-        failures=$((failures + 1))
-    fi
+    if [ $status -eq 0 ] && ! grep -E "$2" "$work/screen" "$work/err"; then pass "$1"
+    else fail "$1" "status $status, or a line '$2'"; fi
 }
 
 # What a guest with all of it does, whichever way it is interrupted.
@@ -83,7 +66,7 @@ expect_devices() {
 # Counted on one of the processors, for the device's queue or for all of it.
 inside() {
     hostvm=$1
-    failures=0
+    work=/tmp
     dd if=/dev/urandom of=/tmp/disk.img bs=1M count=2 2> /dev/null
     console=ttyS0
     message='interrupt .* [1-9][0-9]* .*PCI-MSI.* virtio[0-9]-input'
@@ -95,7 +78,9 @@ inside() {
         line='interrupt .* [1-9][0-9]* .*(GICv3|GIC-0) +3[5-8] Level +virtio[0-9]'
         registers='bridge .*ECAM at \[mem 0x3f000000-0x3f0fffff\]'
     fi
-    make_initramfs
+    mkdir -p /tmp/root/modules
+    cp /lib/modules/virtio*.ko /tmp/root/modules
+    write_init | make_initramfs > /tmp/initramfs
     boot ''
     expect 'the_bridge_is_where_the_tables_say' "^$registers"
     expect 'the_entropy_device_is_on_the_bus' '^function 0x1af4:0x1044 class 0xff0000$'
@@ -112,15 +97,13 @@ inside() {
     exit $((failures != 0))
 }
 
-if [ "$1" = --inside ]; then
+if [ "${1:-}" = --inside ]; then
     inside "$2" "$3"
 fi
 
 # --- outside ---
 
 set -u
-cd "$(dirname "$0")/../.." || exit 1
-failures=0
 for box in ${ARCHS:-x86_64 arm64 arm64-gic2}; do
     arch=${box%-gic2}
     gic=3
@@ -129,15 +112,16 @@ for box in ${ARCHS:-x86_64 arm64 arm64-gic2}; do
     hostvm=$PWD/build/$arch-plain/hostvm
     [ -z "${HOSTVM:-}" ] || hostvm=$(cd "$(dirname "$HOSTVM")" && pwd)/${HOSTVM##*/}
     if [ ! -x "$hostvm" ]; then
-        echo "skipped - $box: $hostvm is not built"
+        skip "$box" "$hostvm is not built"
         continue
     fi
     if ! kernel=$(scripts/box --kernel-path --arch "$arch"); then
-        echo "skipped - $box: there is no kernel for it"
+        skip "$box" 'there is no kernel for it'
         continue
     fi
     echo "# $box"
     scripts/box --arch "$arch" "${options[@]}" --timeout 380 --mem 1536 --with "$hostvm" --with "$kernel:/vmlinuz" \
-        --with "$PWD/tests/linux/test_pci.sh:/test" -- sh /test --inside "$hostvm" $gic || failures=$((failures + 1))
+        --with "$PWD/tests/linux/frame.sh" --with "$PWD/tests/linux/test_pci.sh" -- \
+        sh "$PWD/tests/linux/test_pci.sh" --inside "$hostvm" $gic || failures=$((failures + 1))
 done
 exit $((failures != 0))

@@ -4,9 +4,9 @@ set -u
 export LC_ALL=C
 
 cd "$(dirname "$0")/../.." || exit 1
+. tests/linux/frame.sh
 work=$(mktemp -d "${TMPDIR:-/tmp}/test_session.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-failures=0
 
 # A console as a guest with systemd has it; WRONG names what goes wrong.
 cat > "$work/guest" <<'GUEST'
@@ -47,18 +47,17 @@ session() {
         grep -qxF -e "$text" "$work/output" || missing+=" '$text'"
     done
     if [ $ended -eq "$status" ] && [ -z "$missing" ]; then
-        echo "ok - $name"
+        pass "$name"
     else
-        echo "not ok - $name"
-        { echo "status $ended, not $status; missing:$missing"; cat "$work/output"; } | sed 's/^/# /'
-        failures=$((failures + 1))
+        fail "$name" "status $ended, not $status; missing:$missing
+$(cat "$work/output")"
     fi
 }
 
 session 'session_goes_through' '' 0 'ok - it_reaches_its_login' 'ok - it_lets_root_in' '# 3' 'ok - it_adds' 'ok - it_ends' \
     'ok - it_powers_off'
-if [ "$(grep -c 'login: ' "$work/log")" -eq 1 ] && ! grep -q $'\r' "$work/log"; then echo 'ok - log_has_the_console'
-else echo 'not ok - log_has_the_console'; failures=$((failures + 1)); fi
+if [ "$(grep -c 'login: ' "$work/log")" -eq 1 ] && ! grep -q $'\r' "$work/log"; then pass 'log_has_the_console'
+else fail 'log_has_the_console' "$(cat "$work/log")"; fi
 session 'machine_that_ends_early_is_told' no_login 1 'not ok - it_reaches_its_login' \
     "# the machine ended; it did not show ' login: '" '#   Kernel panic' '#   standard error: no room for a guest'
 limit=2 session 'password_that_is_refused_is_told' password 1 'not ok - it_lets_root_in' \

@@ -1,285 +1,276 @@
-/* Memory and a driver for one virtio device, without a VM: to be included by one file of a test. */
+/* A virtio driver for tests: it sets queues up in a guest's memory, and does with them what a guest
+ * does, or should not do. The device's transport is a list of what it said. Whose memory it is,
+ * says the file that includes this one: virtio_vm.h or virtio_memory.h. */
 #ifndef SUPPORT_VIRTIO_DRIVER_H
 #define SUPPORT_VIRTIO_DRIVER_H
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <hostvm/error.h>
+#include <hostvm/virtio.h>
 #include <hostvm/vm.h>
 
-#include "virtio/device.h"
 #include "virtio/ring.h"
 
-/* RAM is in one piece, from 0 on; rings lie at its end. */
+/* RAM is in one piece, from 0 on; at its end lie rings of up to 64, a page for each part. */
 enum {
-    DRIVER_RAM_SIZE = 4 << 20,
-    DRIVER_QUEUES = 5,
-    DRIVER_RING = 0x4000, /* bytes of a queue's rings */
-    DRIVER_RINGS = DRIVER_RAM_SIZE - DRIVER_QUEUES * DRIVER_RING,
-    DRIVER_AVAILABLE = 0x2000,
-    DRIVER_USED = 0x3000,
+    DRIVER_RAM = 4 << 20,
+    DRIVER_QUEUES = 8,
+    QUEUE_STRIDE = 0x3000,
+    RINGS_GPA = DRIVER_RAM - DRIVER_QUEUES * QUEUE_STRIDE,
+};
+
+struct driver_queue {
+    struct hostvm_virtqueue *queue;
+    struct split_descriptor *descriptors; /* either kind: the same size */
+    struct packed_descriptor *packed;
+    struct split_available *available;
+    struct split_used *used;
+    struct packed_events *driver_events, *device_events;
+    uint16_t size, next, next_used;
+    bool wrap, used_wrap;
 };
 
 struct driver {
-    struct hostvm_virtio *device;
-    uint16_t next_descriptor[DRIVER_QUEUES];
+    vm_t vm;
+    hostvm_virtio_t *device;
+    bool is_packed;
+    struct driver_queue queues[DRIVER_QUEUES];
+    unsigned nr_interrupts[DRIVER_QUEUES];
+    unsigned nr_config_interrupts;
 };
 
-/* The memory of whatever VM. */
-static uint8_t *driver_ram;
-static int driver_ram_fd = -1;
+/* One driver at a time. */
+static struct driver driver;
 
-static atomic_uint driver_nr_interrupts, driver_nr_config_interrupts;
-static atomic_uint driver_nr_stops; /* hostvm_vm_stop */
-
-#define UNUSED __attribute__((unused))
-
-/* --- in the place of the library's: what a device asks of its VM. The linker gives them these
- * names (virtio_driver.flags) --- */
-
-void *__wrap_hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size);
-void *__wrap_hostvm_vm_writable_pointer(vm_t *vm, uintptr_t gpa, size_t size);
-int __wrap_hostvm_vm_stop(vm_t *vm);
-void __wrap_hostvm_vm_log(vm_t *vm, enum hostvm_log_level level, const char *fmt, ...);
-void __wrap_hostvm_vm_log_guest(vm_t *vm, const char *fmt, ...);
-
-void *__wrap_hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size)
-{
-    (void)vm;
-    return gpa < DRIVER_RAM_SIZE && size <= DRIVER_RAM_SIZE - gpa ? driver_ram + gpa : NULL;
-}
-
-void *__wrap_hostvm_vm_writable_pointer(vm_t *vm, uintptr_t gpa, size_t size)
-{
-    return __wrap_hostvm_vm_pointer(vm, gpa, size);
-}
-
-int __wrap_hostvm_vm_stop(vm_t *vm)
-{
-    (void)vm;
-    atomic_fetch_add(&driver_nr_stops, 1);
-    return 0;
-}
-
-void __wrap_hostvm_vm_log(vm_t *vm, enum hostvm_log_level level, const char *fmt, ...)
-{
-    (void)vm;
-    (void)level;
-    (void)fmt;
-}
-
-void __wrap_hostvm_vm_log_guest(vm_t *vm, const char *fmt, ...)
-{
-    (void)vm;
-    (void)fmt;
-}
-
-/* The host's random numbers; an errno in their place. */
-static atomic_int driver_getrandom_errno;
-
-ssize_t __real_getrandom(void *bytes, size_t size, unsigned flags);
-ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags);
-
-ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags)
-{
-    int error = atomic_load(&driver_getrandom_errno);
-
-    if (error != 0) {
-        errno = error;
-        return -1;
-    }
-    return __real_getrandom(bytes, size, flags);
-}
-
-/* --- a transport that counts --- */
-
-static void driver_interrupt_queue(struct hostvm_virtio *device, struct hostvm_virtqueue *queue)
+static inline void driver_interrupted(struct hostvm_virtio *device, struct hostvm_virtqueue *queue)
 {
     (void)device;
-    (void)queue;
-    atomic_fetch_add(&driver_nr_interrupts, 1);
+    /* Whose thread it is, the device decides. */
+    (void)__atomic_fetch_add(&driver.nr_interrupts[queue->index], 1, __ATOMIC_RELAXED);
 }
 
-static void driver_interrupt_config(struct hostvm_virtio *device)
+static inline void driver_config_interrupted(struct hostvm_virtio *device)
 {
     (void)device;
-    atomic_fetch_add(&driver_nr_config_interrupts, 1);
+    (void)__atomic_fetch_add(&driver.nr_config_interrupts, 1, __ATOMIC_RELAXED);
 }
 
-static void driver_detach(struct hostvm_virtio *device)
+static inline void driver_detached(struct hostvm_virtio *device)
 {
     device->transport = NULL;
 }
 
 static const struct virtio_transport driver_transport = {
-    .interrupt_queue = driver_interrupt_queue,
-    .interrupt_config = driver_interrupt_config,
-    .detach = driver_detach,
+    .interrupt_queue = driver_interrupted,
+    .interrupt_config = driver_config_interrupted,
+    .detach = driver_detached,
 };
 
-/* --- memory --- */
-
-static UNUSED void driver_ram_open(void)
+static inline void *driver_at(uint64_t gpa, size_t size)
 {
-    driver_ram_fd = memfd_create("ram", MFD_CLOEXEC);
-    assert_true(driver_ram_fd >= 0);
-    assert_int_equal(ftruncate(driver_ram_fd, DRIVER_RAM_SIZE), 0);
-    driver_ram = mmap(NULL, DRIVER_RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, driver_ram_fd, 0);
-    assert_ptr_not_equal(driver_ram, MAP_FAILED);
+    void *bytes = hostvm_vm_pointer(&driver.vm, gpa, size);
+
+    assert_non_null(bytes);
+    return bytes;
 }
 
-static UNUSED void driver_ram_close(void)
+/* --- its beginning --- */
+
+static inline uint64_t driver_area_of(unsigned queue, unsigned part)
 {
-    (void)munmap(driver_ram, DRIVER_RAM_SIZE);
-    (void)close(driver_ram_fd);
+    return RINGS_GPA + queue * QUEUE_STRIDE + part * 0x1000;
 }
 
-/* --- the driver --- */
-
-static uint64_t driver_ring(unsigned queue)
+static inline void driver_set_up(unsigned index, uint16_t size)
 {
-    return DRIVER_RINGS + (uint64_t)queue * DRIVER_RING;
+    struct driver_queue *q = &driver.queues[index];
+    struct hostvm_virtqueue *queue = virtio_select(driver.device, index);
+
+    assert_non_null(queue);
+    *q = (struct driver_queue){.queue = queue, .size = size, .wrap = true, .used_wrap = true};
+    memset(driver_at(driver_area_of(index, 0), QUEUE_STRIDE), 0, QUEUE_STRIDE);
+    q->descriptors = driver_at(driver_area_of(index, 0), 0x1000);
+    q->packed = (struct packed_descriptor *)(void *)q->descriptors;
+    q->available = driver_at(driver_area_of(index, 1), 0x1000);
+    q->used = driver_at(driver_area_of(index, 2), 0x1000);
+    q->driver_events = (struct packed_events *)(void *)q->available;
+    q->device_events = (struct packed_events *)(void *)q->used;
+    virtio_queue_set_size(queue, size);
+    virtio_queue_set_address(queue, &queue->descriptors, 0, (uint32_t)driver_area_of(index, 0));
+    virtio_queue_set_address(queue, &queue->driver_area, 0, (uint32_t)driver_area_of(index, 1));
+    virtio_queue_set_address(queue, &queue->device_area, 0, (uint32_t)driver_area_of(index, 2));
+    virtio_queue_enable(queue, true);
 }
 
-static void driver_set_address(struct hostvm_virtqueue *queue, uint64_t *address, uint64_t gpa)
-{
-    virtio_queue_set_address(queue, address, 0, (uint32_t)gpa);
-    virtio_queue_set_address(queue, address, 1, (uint32_t)(gpa >> 32));
-}
+enum { DRIVER_READY = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER };
 
-/* Before the device is used. */
-static UNUSED void driver_attach(struct driver *driver, struct hostvm_virtio *device)
+static inline void driver_attach(hostvm_virtio_t *device)
 {
-    *driver = (struct driver){.device = device};
+    driver.device = device;
     device->transport = &driver_transport;
 }
 
-static UNUSED void driver_reset(struct driver *driver)
+static inline void driver_negotiate(uint64_t features)
 {
-    virtio_set_status(driver->device, 0);
-    memset(driver_ram + DRIVER_RINGS, 0, DRIVER_QUEUES * DRIVER_RING);
-    memset(driver->next_descriptor, 0, sizeof(driver->next_descriptor));
+    driver.is_packed = (features & HOSTVM_VIRTIO_F_RING_PACKED) != 0;
+    features |= VIRTIO_F_VERSION_1;
+    virtio_set_status(driver.device, DRIVER_READY);
+    virtio_accept(driver.device, 0, (uint32_t)features);
+    virtio_accept(driver.device, 1, (uint32_t)(features >> 32));
+    virtio_set_status(driver.device, DRIVER_READY | VIRTIO_FEATURES_OK);
 }
 
-/* Sets up the queues that are bits of the mask, and says that it is there. */
-static UNUSED void driver_start(struct driver *driver, uint64_t features, unsigned queues)
+static inline void driver_be_ready(void)
 {
-    struct hostvm_virtio *device = driver->device;
+    virtio_set_status(driver.device, DRIVER_READY | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK);
+}
 
-    driver_reset(driver);
-    virtio_set_status(device, VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER);
-    virtio_accept(device, 0, (uint32_t)features);
-    virtio_accept(device, 1, (uint32_t)((features | VIRTIO_F_VERSION_1) >> 32));
-    virtio_set_status(device, VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK);
-    for (unsigned i = 0; i < device->nr_queues; i++) {
-        struct hostvm_virtqueue *queue = &device->queues[i];
+/* Up to DRIVER_OK, with all queues of this size. */
+static inline void driver_start(hostvm_virtio_t *device, uint64_t features, uint16_t size)
+{
+    driver_attach(device);
+    driver_negotiate(features);
+    assert_true((atomic_load(&device->status) & VIRTIO_FEATURES_OK) != 0);
+    for (unsigned i = 0; i < device->nr_queues && i < DRIVER_QUEUES; i++) {
+        driver_set_up(i, size);
+    }
+    driver_be_ready();
+}
 
+static inline void driver_reset(void)
+{
+    virtio_set_status(driver.device, 0);
+    memset(driver_at(RINGS_GPA, DRIVER_QUEUES * QUEUE_STRIDE), 0, DRIVER_QUEUES * QUEUE_STRIDE);
+}
+
+/* From wherever it is, with those queues that are bits of the mask, as large as the device lets
+ * them be. The device may not manage. */
+static inline void driver_restart(uint64_t features, unsigned queues)
+{
+    driver_reset();
+    driver_negotiate(features);
+    for (unsigned i = 0; i < driver.device->nr_queues; i++) {
         if ((queues & 1u << i) != 0) {
-            driver_set_address(queue, &queue->descriptors, driver_ring(i));
-            driver_set_address(queue, &queue->driver_area, driver_ring(i) + DRIVER_AVAILABLE);
-            driver_set_address(queue, &queue->device_area, driver_ring(i) + DRIVER_USED);
-            virtio_queue_enable(queue, true);
+            driver_set_up(i, driver.device->queues[i].size_max);
         }
     }
-    virtio_set_status(device,
-                      VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK);
+    driver_be_ready();
 }
 
-static UNUSED bool driver_needs_reset(const struct driver *driver)
+static inline bool driver_needs_reset(void)
 {
-    return (atomic_load(&driver->device->status) & VIRTIO_NEEDS_RESET) != 0;
+    return (atomic_load(&driver.device->status) & VIRTIO_NEEDS_RESET) != 0;
 }
 
-struct driver_piece {
+/* --- buffers --- */
+
+/* A piece of a buffer. */
+struct piece {
     uint64_t gpa;
     uint32_t size;
     bool is_writable;
 };
 
-/* Makes a buffer available, without a word. Descriptors are taken in turns, of a queue as large as
- * the device lets it be. Its head. */
-static UNUSED unsigned driver_add(struct driver *driver, unsigned queue,
-                                  const struct driver_piece *pieces, unsigned nr_pieces)
+static inline uint16_t packed_flags(bool wrap)
 {
-    uint16_t size = driver->device->queues[queue].size;
-    uint8_t *ring = driver_ram + driver_ring(queue);
-    struct split_descriptor *descriptors = (struct split_descriptor *)(void *)ring;
-    struct split_available *available = (struct split_available *)(void *)(ring + DRIVER_AVAILABLE);
-    unsigned head = driver->next_descriptor[queue] % size;
+    return wrap ? DESCRIPTOR_AVAILABLE : DESCRIPTOR_USED;
+}
 
-    for (unsigned i = 0; i < nr_pieces; i++) {
-        unsigned at = driver->next_descriptor[queue]++ % size;
+static inline void driver_add_packed(struct driver_queue *q, const struct piece *pieces,
+                                     unsigned nr)
+{
+    uint16_t first = q->next;
+    uint16_t first_flags = 0;
+    uint16_t id = q->next;
 
-        descriptors[at] = (struct split_descriptor){
-            .address = pieces[i].gpa,
-            .length = pieces[i].size,
-            .flags = (uint16_t)((i + 1 < nr_pieces ? DESCRIPTOR_NEXT : 0) |
-                                (pieces[i].is_writable ? DESCRIPTOR_WRITE : 0)),
-            .next = (uint16_t)((at + 1) % size),
-        };
+    for (unsigned i = 0; i < nr; i++) {
+        uint16_t flags =
+            (uint16_t)((i + 1 < nr ? DESCRIPTOR_NEXT : 0) |
+                       (pieces[i].is_writable ? DESCRIPTOR_WRITE : 0) | packed_flags(q->wrap));
+
+        q->packed[q->next] = (struct packed_descriptor){pieces[i].gpa, pieces[i].size, id,
+                                                        i == 0 ? q->packed[q->next].flags : flags};
+        first_flags = i == 0 ? flags : first_flags;
+        q->next++;
+        if (q->next == q->size) {
+            q->next = 0;
+            q->wrap = !q->wrap;
+        }
     }
-    STORE(available->ring[available->index % size], (uint16_t)head);
-    STORE_RELEASE(available->index, (uint16_t)(available->index + 1));
-    return head;
+    STORE_RELEASE(q->packed[first].flags, first_flags);
 }
 
-static UNUSED void driver_kick(struct driver *driver, unsigned queue)
+static inline void driver_add_split(struct driver_queue *q, const struct piece *pieces, unsigned nr)
 {
-    virtio_kick(&driver->device->queues[queue]);
-}
+    uint16_t head = q->next % q->size;
 
-/* How many buffers the device has given back. */
-static UNUSED unsigned driver_nr_used(unsigned queue)
-{
-    const struct split_used *used =
-        (const struct split_used *)(const void *)(driver_ram + driver_ring(queue) + DRIVER_USED);
+    for (unsigned i = 0; i < nr; i++) {
+        uint16_t place = q->next++ % q->size;
 
-    return LOAD_ACQUIRE(used->index);
-}
-
-/* How much it has written to the n-th of them. */
-static UNUSED uint32_t driver_written(const struct driver *driver, unsigned queue, unsigned n)
-{
-    const struct split_used *used =
-        (const struct split_used *)(const void *)(driver_ram + driver_ring(queue) + DRIVER_USED);
-
-    return used->ring[n % driver->device->queues[queue].size].length;
-}
-
-/* What no driver does: rings full of chance, of which the index moves on a little, so that some of
- * it is looked at; most addresses are of memory, or just not. */
-static UNUSED void driver_garbage(struct driver *driver, unsigned queue, unsigned *seed)
-{
-    uint16_t size = driver->device->queues[queue].size;
-    uint8_t *ring = driver_ram + driver_ring(queue);
-    struct split_descriptor *descriptors = (struct split_descriptor *)(void *)ring;
-    struct split_available *available = (struct split_available *)(void *)(ring + DRIVER_AVAILABLE);
-
-    for (unsigned i = 0; i < size; i++) {
-        unsigned r = (unsigned)rand_r(seed);
-
-        descriptors[i].address =
-            r % 5 == 0 ? (uint64_t)rand_r(seed) << 33 : (uint64_t)rand_r(seed) % DRIVER_RAM_SIZE;
-        descriptors[i].length = r % 7 == 0 ? (uint32_t)rand_r(seed) : (uint32_t)rand_r(seed) % 9000;
-        descriptors[i].flags = (uint16_t)(rand_r(seed) % 8 & (r % 3 == 0 ? 7 : 3));
-        descriptors[i].next = (uint16_t)(rand_r(seed) % (size + 1));
-        available->ring[i] = (uint16_t)(rand_r(seed) % (size + (r % 11 == 0)));
+        q->descriptors[place] =
+            (struct split_descriptor){pieces[i].gpa, pieces[i].size,
+                                      (uint16_t)((i + 1 < nr ? DESCRIPTOR_NEXT : 0) |
+                                                 (pieces[i].is_writable ? DESCRIPTOR_WRITE : 0)),
+                                      q->next % q->size};
     }
-    STORE_RELEASE(available->index, (uint16_t)(driver_nr_used(queue) + rand_r(seed) % 8));
-    driver_kick(driver, queue);
+    STORE(q->available->ring[q->available->index % q->size], head);
+    STORE_RELEASE(q->available->index, (uint16_t)(q->available->index + 1));
+}
+
+/* Makes a buffer available. There is room: the driver counts on the test. */
+static inline void driver_add(unsigned queue, const struct piece *pieces, unsigned nr)
+{
+    struct driver_queue *q = &driver.queues[queue];
+
+    if (driver.is_packed) {
+        driver_add_packed(q, pieces, nr);
+    } else {
+        driver_add_split(q, pieces, nr);
+    }
+}
+
+/* Takes a used buffer; its first descriptor, or -1: there is none. nr: of how many descriptors it
+ * was made. */
+static inline int driver_take(unsigned queue, unsigned nr, uint32_t *ret_written)
+{
+    struct driver_queue *q = &driver.queues[queue];
+    int id;
+
+    if (driver.is_packed) {
+        uint16_t flags = LOAD_ACQUIRE(q->packed[q->next_used].flags);
+        bool used = (flags & DESCRIPTOR_USED) != 0;
+
+        if (((flags & DESCRIPTOR_AVAILABLE) != 0) != used || used != q->used_wrap) {
+            return -1;
+        }
+        id = q->packed[q->next_used].id;
+        *ret_written = q->packed[q->next_used].length;
+        q->next_used = (uint16_t)(q->next_used + nr);
+        if (q->next_used >= q->size) {
+            q->next_used = (uint16_t)(q->next_used - q->size);
+            q->used_wrap = !q->used_wrap;
+        }
+        return id;
+    }
+    if (LOAD_ACQUIRE(q->used->index) == q->next_used) {
+        return -1;
+    }
+    id = (int)q->used->ring[q->next_used % q->size].id;
+    *ret_written = q->used->ring[q->next_used % q->size].length;
+    q->next_used++;
+    return id;
+}
+
+static inline void driver_kick(unsigned queue)
+{
+    virtio_kick(&driver.device->queues[queue]);
 }
 
 #endif

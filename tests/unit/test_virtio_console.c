@@ -1,5 +1,5 @@
 /* The virtio console: bytes both ways, a terminal or a guest that takes nothing, sizes, resets. */
-#include "support/virtio_driver.h"
+#include "support/virtio_memory.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -25,30 +25,16 @@ struct bench {
     struct worker *worker;
     struct console terminal;
     struct virtio_console *console;
-    struct driver driver;
     int keys;   /* what is written here is typed */
     int screen; /* what is read here was shown; non-blocking */
 };
-
-static void nothing(void *cookie)
-{
-    (void)cookie;
-}
-
-/* All that could be served has been. */
-static void settle(struct bench *b)
-{
-    for (unsigned i = 0; i < 6; i++) {
-        worker_call(b->worker, nothing, NULL);
-    }
-}
 
 static void create(struct bench *b)
 {
     b->console = virtio_console_create(&b->vm, b->worker, &b->terminal);
     assert_non_null(b->console);
-    driver_attach(&b->driver, virtio_console_device(b->console));
-    settle(b);
+    driver_attach(virtio_console_device(b->console));
+    driver_settle(b->worker);
 }
 
 /* Between two pipes; raw, that is, with escape keys. */
@@ -58,7 +44,6 @@ static void prepare(struct bench *b)
 
     memset(b, 0, sizeof(*b));
     atomic_store(&driver_nr_stops, 0);
-    atomic_store(&driver_nr_config_interrupts, 0);
     driver_ram_open();
     b->worker = worker_create("test");
     assert_non_null(b->worker);
@@ -90,27 +75,27 @@ static void end(struct bench *b)
     (void)close(b->screen);
 }
 
-static void guest_writes(struct bench *b, uint64_t gpa, const char *text)
+static void guest_writes(uint64_t gpa, const char *text)
 {
-    const struct driver_piece piece = {gpa, (uint32_t)strlen(text), false};
+    const struct piece piece = {gpa, (uint32_t)strlen(text), false};
 
     memcpy(driver_ram + gpa, text, piece.size);
-    (void)driver_add(&b->driver, TRANSMIT, &piece, 1);
-    driver_kick(&b->driver, TRANSMIT);
+    driver_add(TRANSMIT, &piece, 1);
+    driver_kick(TRANSMIT);
 }
 
-static void guest_has_room(struct bench *b, uint64_t gpa, uint32_t size)
+static void guest_has_room(uint64_t gpa, uint32_t size)
 {
-    const struct driver_piece piece = {gpa, size, true};
+    const struct piece piece = {gpa, size, true};
 
-    (void)driver_add(&b->driver, RECEIVE, &piece, 1);
-    driver_kick(&b->driver, RECEIVE);
+    driver_add(RECEIVE, &piece, 1);
+    driver_kick(RECEIVE);
 }
 
 static void type(struct bench *b, const char *text)
 {
     assert_int_equal(write(b->keys, text, strlen(text)), strlen(text));
-    settle(b);
+    driver_settle(b->worker);
 }
 
 static void assert_shown(struct bench *b, const char *expected)
@@ -148,21 +133,20 @@ static void empty_terminal(struct bench *b)
 static void test_what_the_guest_writes_is_shown(void **state)
 {
     struct bench *b = begin();
-    const struct driver_piece pieces[] = {
-        {0x1000, 3, false}, {0x3000, 0, false}, {0x2000, 2, false}};
+    const struct piece pieces[] = {{0x1000, 3, false}, {0x3000, 0, false}, {0x2000, 2, false}};
 
     (void)state;
-    driver_start(&b->driver, 0, BOTH);
+    driver_restart(0, BOTH);
     memcpy(driver_ram + 0x1000, "hel", 3);
     memcpy(driver_ram + 0x2000, "lo", 2);
-    (void)driver_add(&b->driver, TRANSMIT, pieces, 3);
-    guest_writes(b, 0x4000, ", world\n");
-    settle(b);
+    driver_add(TRANSMIT, pieces, 3);
+    guest_writes(0x4000, ", world\n");
+    driver_settle(b->worker);
     assert_shown(b, "hello, world\n");
     assert_int_equal(driver_nr_used(TRANSMIT), 2);
-    assert_int_equal(driver_written(&b->driver, TRANSMIT, 0), 0);
-    guest_writes(b, 0x4000, "again");
-    settle(b);
+    assert_int_equal(driver_written(TRANSMIT, 0), 0);
+    guest_writes(0x4000, "again");
+    driver_settle(b->worker);
     assert_shown(b, "again");
     end(b);
 }
@@ -172,15 +156,15 @@ static void test_what_is_typed_is_the_guests(void **state)
     struct bench *b = begin();
 
     (void)state;
-    driver_start(&b->driver, 0, BOTH);
-    guest_has_room(b, 0x1000, 3);
-    guest_has_room(b, 0x2000, 100);
-    settle(b);
+    driver_restart(0, BOTH);
+    guest_has_room(0x1000, 3);
+    guest_has_room(0x2000, 100);
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(RECEIVE), 0);
     type(b, "hello");
     assert_int_equal(driver_nr_used(RECEIVE), 2);
-    assert_int_equal(driver_written(&b->driver, RECEIVE, 0), 3);
-    assert_int_equal(driver_written(&b->driver, RECEIVE, 1), 2);
+    assert_int_equal(driver_written(RECEIVE, 0), 3);
+    assert_int_equal(driver_written(RECEIVE, 1), 2);
     assert_memory_equal(driver_ram + 0x1000, "hel\0", 4);
     assert_memory_equal(driver_ram + 0x2000, "lo\0", 3);
     end(b);
@@ -192,9 +176,9 @@ static void test_what_is_typed_before_there_is_a_driver_waits_for_it(void **stat
 
     (void)state;
     type(b, "early");
-    driver_start(&b->driver, 0, BOTH);
-    guest_has_room(b, 0x1000, 100);
-    settle(b);
+    driver_restart(0, BOTH);
+    guest_has_room(0x1000, 100);
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(RECEIVE), 1);
     assert_memory_equal(driver_ram + 0x1000, "early", 5);
     end(b);
@@ -212,14 +196,14 @@ static void test_input_of_many_pages_arrives_complete(void **state)
         text[i] = (char)('a' + i % 23);
     }
     assert_int_equal(write(b->keys, text, sizeof(text)), sizeof(text));
-    settle(b);
-    driver_start(&b->driver, 0, BOTH);
+    driver_settle(b->worker);
+    driver_restart(0, BOTH);
     for (unsigned i = 0; done < sizeof(text); i++) {
-        guest_has_room(b, 0x1000 + done, 1000);
-        settle(b);
+        guest_has_room(0x1000 + done, 1000);
+        driver_settle(b->worker);
         assert_int_equal(driver_nr_used(RECEIVE), i + 1);
-        assert_true(driver_written(&b->driver, RECEIVE, i) > 0);
-        done += driver_written(&b->driver, RECEIVE, i);
+        assert_true(driver_written(RECEIVE, i) > 0);
+        done += driver_written(RECEIVE, i);
     }
     assert_int_equal(done, sizeof(text));
     assert_memory_equal(driver_ram + 0x1000, text, sizeof(text));
@@ -238,11 +222,11 @@ static void test_input_from_a_file_arrives_complete(void **state)
     assert_int_equal(dup2(file, b.terminal.in), b.terminal.in);
     (void)close(file);
     create(&b);
-    driver_start(&b.driver, 0, BOTH);
+    driver_restart(0, BOTH);
     for (unsigned i = 0; i < 16; i++) {
-        guest_has_room(&b, 0x1000 + i * 1024, 1024);
+        guest_has_room(0x1000 + i * 1024, 1024);
     }
-    settle(&b);
+    driver_settle(b.worker);
     assert_int_equal(driver_nr_used(RECEIVE), 12);
     assert_memory_equal(driver_ram + 0x1000 + 3 * INPUT_SIZE - 3, "end", 3);
     end(&b);
@@ -255,17 +239,17 @@ static void test_output_that_finds_no_room_waits_in_the_guest(void **state)
     struct bench *b = begin();
 
     (void)state;
-    driver_start(&b->driver, 0, BOTH);
+    driver_restart(0, BOTH);
     fill_terminal(b);
-    guest_writes(b, 0x1000, "first ");
-    guest_writes(b, 0x2000, "second");
-    settle(b);
+    guest_writes(0x1000, "first ");
+    guest_writes(0x2000, "second");
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(TRANSMIT), 0);
-    guest_has_room(b, 0x3000, 100);
+    guest_has_room(0x3000, 100);
     type(b, "input works");
     assert_memory_equal(driver_ram + 0x3000, "input works", 11);
     empty_terminal(b);
-    settle(b);
+    driver_settle(b->worker);
     assert_shown(b, "first second");
     assert_int_equal(driver_nr_used(TRANSMIT), 2);
     end(b);
@@ -283,19 +267,19 @@ static void test_large_output_arrives_complete(void **state)
     for (size_t i = 0; i < sizeof(bytes); i++) {
         driver_ram[0x1000 + i] = (uint8_t)(i % 241);
     }
-    driver_start(&b->driver, 0, BOTH);
+    driver_restart(0, BOTH);
     for (unsigned i = 0; i < NR; i++) {
-        const struct driver_piece piece = {0x1000 + i * EACH, EACH, false};
+        const struct piece piece = {0x1000 + i * EACH, EACH, false};
 
-        (void)driver_add(&b->driver, TRANSMIT, &piece, 1);
+        driver_add(TRANSMIT, &piece, 1);
     }
-    driver_kick(&b->driver, TRANSMIT);
+    driver_kick(TRANSMIT);
     while (done < sizeof(bytes)) {
         ssize_t n = read(b->screen, bytes + done, sizeof(bytes) - done);
 
         done += n > 0 ? (size_t)n : 0;
     }
-    settle(b);
+    driver_settle(b->worker);
     assert_memory_equal(bytes, driver_ram + 0x1000, sizeof(bytes));
     assert_int_equal(driver_nr_used(TRANSMIT), NR);
     end(b);
@@ -311,15 +295,15 @@ static void test_file_takes_output_of_any_size(void **state)
     prepare(&b);
     assert_int_equal(dup2(file, b.terminal.out), b.terminal.out);
     create(&b);
-    driver_start(&b.driver, 0, BOTH);
+    driver_restart(0, BOTH);
     for (unsigned i = 0; i < NR; i++) {
-        const struct driver_piece piece = {0x1000, EACH, false};
+        const struct piece piece = {0x1000, EACH, false};
 
-        (void)driver_add(&b.driver, TRANSMIT, &piece, 1);
+        driver_add(TRANSMIT, &piece, 1);
     }
-    driver_kick(&b.driver, TRANSMIT);
+    driver_kick(TRANSMIT);
     for (unsigned i = 0; i < 4; i++) {
-        settle(&b);
+        driver_settle(b.worker);
     }
     assert_int_equal(driver_nr_used(TRANSMIT), NR);
     assert_int_equal(lseek(file, 0, SEEK_END), NR * EACH);
@@ -335,9 +319,9 @@ static void test_reader_that_left_does_not_stop_the_guest(void **state)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)close(b->screen);
     b->screen = -1;
-    driver_start(&b->driver, 0, BOTH);
-    guest_writes(b, 0x1000, "unheard");
-    settle(b);
+    driver_restart(0, BOTH);
+    guest_writes(0x1000, "unheard");
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(TRANSMIT), 1);
     end(b);
 }
@@ -363,13 +347,13 @@ static void test_help_waits_for_a_terminal_that_takes_nothing(void **state)
     char expected[256];
 
     (void)state;
-    driver_start(&b->driver, 0, BOTH);
+    driver_restart(0, BOTH);
     fill_terminal(b);
-    guest_writes(b, 0x1000, "guest");
-    settle(b);
+    guest_writes(0x1000, "guest");
+    driver_settle(b->worker);
     type(b, "\001h\001h");
     empty_terminal(b);
-    settle(b);
+    driver_settle(b->worker);
     (void)snprintf(expected, sizeof(expected), "%sguest", console_help);
     assert_shown(b, expected);
     end(b);
@@ -380,9 +364,9 @@ static void test_vm_can_be_ended_while_guest_and_terminal_take_nothing(void **st
     struct bench *b = begin();
 
     (void)state;
-    driver_start(&b->driver, 0, BOTH);
+    driver_restart(0, BOTH);
     fill_terminal(b);
-    guest_writes(b, 0x1000, "stuck");
+    guest_writes(0x1000, "stuck");
     type(b, "nobody takes this");
     type(b, "\001x");
     assert_int_equal(atomic_load(&driver_nr_stops), 1);
@@ -404,16 +388,16 @@ static void test_size_is_the_terminals_and_its_change_is_told(void **state)
     assert_int_equal(openpty(&terminal, &other, NULL, NULL, &size), 0);
     assert_int_equal(dup2(other, b.terminal.out), b.terminal.out);
     create(&b);
-    assert_int_equal(virtio_offered(b.driver.device, 0) & SIZE, SIZE);
-    virtio_read_config(b.driver.device, 0, config, sizeof(config));
+    assert_int_equal(virtio_offered(driver.device, 0) & SIZE, SIZE);
+    virtio_read_config(driver.device, 0, config, sizeof(config));
     assert_memory_equal(config, "\170\0\50\0\1\0\0\0\0\0\0\0", 12);
-    driver_start(&b.driver, SIZE, BOTH);
-    assert_int_equal(atomic_load(&driver_nr_config_interrupts), 1);
+    driver_restart(SIZE, BOTH);
+    assert_int_equal(driver_nr_config_interrupts(), 1);
     size = (struct winsize){.ws_col = 300, .ws_row = 2};
     assert_int_equal(ioctl(terminal, TIOCSWINSZ, &size), 0);
     b.terminal.resized(b.terminal.resized_cookie);
-    assert_int_equal(atomic_load(&driver_nr_config_interrupts), 2);
-    virtio_read_config(b.driver.device, 0, config, sizeof(config));
+    assert_int_equal(driver_nr_config_interrupts(), 2);
+    virtio_read_config(driver.device, 0, config, sizeof(config));
     assert_memory_equal(config, "\54\1\2\0\1\0\0\0\0\0\0\0", 12);
     virtio_console_destroy(b.console);
     assert_null(b.terminal.resized);
@@ -428,9 +412,9 @@ static void test_no_size_is_offered_without_a_terminal(void **state)
     struct bench *b = begin();
 
     (void)state;
-    assert_int_equal(virtio_offered(b->driver.device, 0) & 0xffffff, EMERG_WRITE);
-    driver_start(&b->driver, 0, BOTH);
-    assert_int_equal(atomic_load(&driver_nr_config_interrupts), 0);
+    assert_int_equal(virtio_offered(driver.device, 0) & 0xffffff, EMERG_WRITE);
+    driver_restart(0, BOTH);
+    assert_int_equal(driver_nr_config_interrupts(), 0);
     end(b);
 }
 
@@ -441,24 +425,24 @@ static void test_emergency_write_works_from_the_first_instruction_on(void **stat
     uint8_t config[12];
 
     (void)state;
-    virtio_write_config(b->driver.device, 8, "h", 1);
-    virtio_write_config(b->driver.device, 8, "i\0\0", 4);
-    virtio_write_config(b->driver.device, 4, "\1\2\3\4!", 8);
-    settle(b);
+    virtio_write_config(driver.device, 8, "h", 1);
+    virtio_write_config(driver.device, 8, "i\0\0", 4);
+    virtio_write_config(driver.device, 4, "\1\2\3\4!", 8);
+    driver_settle(b->worker);
     assert_shown(b, "hi!");
     for (size_t offset = 0; offset < 20; offset++) {
         for (size_t size = 1; size <= 8; size *= 2) {
             if (offset + size <= 8 || offset > 8) {
-                virtio_write_config(b->driver.device, offset, &value, size);
+                virtio_write_config(driver.device, offset, &value, size);
             }
         }
     }
-    settle(b);
+    driver_settle(b->worker);
     assert_shown(b, "");
-    virtio_read_config(b->driver.device, 0, config, sizeof(config));
+    virtio_read_config(driver.device, 0, config, sizeof(config));
     assert_memory_equal(config, "\0\0\0\0\1\0\0\0\0\0\0\0", 12);
     fill_terminal(b);
-    virtio_write_config(b->driver.device, 8, "?", 1);
+    virtio_write_config(driver.device, 8, "?", 1);
     empty_terminal(b);
     assert_shown(b, "");
     end(b);
@@ -471,18 +455,18 @@ static void test_reset_forgets_what_is_on_its_way(void **state)
     struct bench *b = begin();
 
     (void)state;
-    driver_start(&b->driver, 0, BOTH);
+    driver_restart(0, BOTH);
     fill_terminal(b);
-    guest_writes(b, 0x1000, "of the first driver");
-    settle(b);
-    driver_reset(&b->driver);
+    guest_writes(0x1000, "of the first driver");
+    driver_settle(b->worker);
+    driver_reset();
     memset(driver_ram + 0x1000, '?', 0x1000);
     empty_terminal(b);
-    settle(b);
+    driver_settle(b->worker);
     assert_shown(b, "");
-    driver_start(&b->driver, 0, BOTH);
-    guest_writes(b, 0x2000, "of the second");
-    settle(b);
+    driver_restart(0, BOTH);
+    guest_writes(0x2000, "of the second");
+    driver_settle(b->worker);
     assert_shown(b, "of the second");
     assert_int_equal(driver_nr_used(TRANSMIT), 1);
     end(b);
@@ -515,13 +499,13 @@ static void test_driver_that_comes_and_goes_under_load(void **state)
     assert_int_equal(fcntl(b->keys, F_SETFL, O_NONBLOCK), 0);
     assert_int_equal(pthread_create(&thread, NULL, type_and_read, &restarter), 0);
     for (unsigned i = 0; i < 200; i++) {
-        driver_start(&b->driver, 0, BOTH);
+        driver_restart(0, BOTH);
         for (unsigned n = 0; n < 20; n++) {
-            guest_has_room(b, 0x1000 + n * 16, 16);
-            guest_writes(b, 0x2000 + n * 16, "some text");
+            guest_has_room(0x1000 + n * 16, 16);
+            guest_writes(0x2000 + n * 16, "some text");
         }
         if (i % 2 == 0) {
-            settle(b);
+            driver_settle(b->worker);
         }
     }
     atomic_store(&restarter.is_over, true);
@@ -535,41 +519,41 @@ static void test_driver_that_comes_and_goes_under_load(void **state)
 static void test_buffers_the_wrong_way_round_are_given_back_as_they_are(void **state)
 {
     struct bench *b = begin();
-    const struct driver_piece to_write = {0x1000, 64, true}, to_read = {0x2000, 64, false};
+    const struct piece to_write = {0x1000, 64, true}, to_read = {0x2000, 64, false};
 
     (void)state;
-    driver_start(&b->driver, 0, BOTH);
-    (void)driver_add(&b->driver, TRANSMIT, &to_write, 1);
-    guest_writes(b, 0x3000, "text");
-    (void)driver_add(&b->driver, RECEIVE, &to_read, 1);
-    guest_has_room(b, 0x4000, 64);
+    driver_restart(0, BOTH);
+    driver_add(TRANSMIT, &to_write, 1);
+    guest_writes(0x3000, "text");
+    driver_add(RECEIVE, &to_read, 1);
+    guest_has_room(0x4000, 64);
     type(b, "keys");
     assert_shown(b, "text");
     assert_int_equal(driver_nr_used(TRANSMIT), 2);
-    assert_int_equal(driver_written(&b->driver, RECEIVE, 0), 0);
-    assert_int_equal(driver_written(&b->driver, RECEIVE, 1), 4);
+    assert_int_equal(driver_written(RECEIVE, 0), 0);
+    assert_int_equal(driver_written(RECEIVE, 1), 4);
     assert_int_equal(driver_ram[0x1000] | driver_ram[0x2000], 0);
-    assert_false(driver_needs_reset(&b->driver));
+    assert_false(driver_needs_reset());
     end(b);
 }
 
 static void test_broken_queue_stops_itself_alone(void **state)
 {
-    const struct driver_piece outside = {DRIVER_RAM_SIZE - 8, 16, false};
+    const struct piece outside = {DRIVER_RAM - 8, 16, false};
     struct bench *b = begin();
 
     (void)state;
-    driver_start(&b->driver, 0, BOTH);
-    (void)driver_add(&b->driver, TRANSMIT, &outside, 1);
-    guest_writes(b, 0x1000, "not any more");
-    settle(b);
-    assert_true(driver_needs_reset(&b->driver));
+    driver_restart(0, BOTH);
+    driver_add(TRANSMIT, &outside, 1);
+    guest_writes(0x1000, "not any more");
+    driver_settle(b->worker);
+    assert_true(driver_needs_reset());
     assert_shown(b, "");
     type(b, "\001h");
     assert_shown(b, console_help);
-    driver_start(&b->driver, 0, BOTH);
-    guest_writes(b, 0x1000, "well again");
-    settle(b);
+    driver_restart(0, BOTH);
+    guest_writes(0x1000, "well again");
+    driver_settle(b->worker);
     assert_shown(b, "well again");
     end(b);
 }
@@ -579,15 +563,15 @@ static void test_one_queue_alone_works(void **state)
     struct bench *b = begin();
 
     (void)state;
-    driver_start(&b->driver, 0, 1u << TRANSMIT);
-    driver_kick(&b->driver, RECEIVE);
-    guest_writes(b, 0x1000, "text");
+    driver_restart(0, 1u << TRANSMIT);
+    driver_kick(RECEIVE);
+    guest_writes(0x1000, "text");
     type(b, "keys");
     assert_shown(b, "text");
-    driver_start(&b->driver, 0, 1u << RECEIVE);
-    driver_kick(&b->driver, TRANSMIT);
-    guest_has_room(b, 0x1000, 64);
-    settle(b);
+    driver_restart(0, 1u << RECEIVE);
+    driver_kick(TRANSMIT);
+    guest_has_room(0x1000, 64);
+    driver_settle(b->worker);
     assert_memory_equal(driver_ram + 0x1000, "keys", 4);
     end(b);
 }
@@ -601,19 +585,19 @@ static void test_garbage_in_the_queues_leaves_escape_keys(void **state)
     (void)state;
     assert_int_equal(fcntl(b->keys, F_SETFL, O_NONBLOCK), 0);
     for (unsigned i = 0; i < 300; i++) {
-        driver_start(&b->driver, 0, BOTH);
-        driver_garbage(&b->driver, RECEIVE, &seed);
-        driver_garbage(&b->driver, TRANSMIT, &seed);
+        driver_restart(0, BOTH);
+        driver_garbage(RECEIVE, &seed);
+        driver_garbage(TRANSMIT, &seed);
         (void)!write(b->keys, "some keys", 9);
-        worker_call(b->worker, nothing, NULL);
+        worker_call(b->worker, driver_nothing, NULL);
         while (read(b->screen, bytes, sizeof(bytes)) > 0) {
         }
     }
-    driver_start(&b->driver, 0, BOTH);
+    driver_restart(0, BOTH);
     for (unsigned i = 0; i < 60; i++) {
-        guest_has_room(b, 0x1000, 4096);
+        guest_has_room(0x1000, 4096);
     }
-    settle(b);
+    driver_settle(b->worker);
     type(b, "\001x");
     assert_int_equal(atomic_load(&driver_nr_stops), 1);
     b->terminal.is_hurried = true;
@@ -629,12 +613,11 @@ struct flood {
 static void *flood_queue(void *arg)
 {
     struct flood *flood = arg;
-    uint8_t *ring = driver_ram + driver_ring(TRANSMIT);
-    struct split_available *available = (struct split_available *)(void *)(ring + DRIVER_AVAILABLE);
+    struct split_available *available = driver.queues[TRANSMIT].available;
 
     while (!atomic_load(&flood->is_over)) {
         STORE_RELEASE(available->index, (uint16_t)(driver_nr_used(TRANSMIT) + 60));
-        driver_kick(&flood->bench->driver, TRANSMIT);
+        driver_kick(TRANSMIT);
     }
     return NULL;
 }
@@ -642,7 +625,7 @@ static void *flood_queue(void *arg)
 static void test_flood_of_output_leaves_the_worker_to_others(void **state)
 {
     static struct bench b;
-    const struct driver_piece piece = {0x1000, 64, false};
+    const struct piece piece = {0x1000, 64, false};
     struct flood flood = {.bench = &b};
     int null = open("/dev/null", O_WRONLY);
     pthread_t thread;
@@ -652,15 +635,15 @@ static void test_flood_of_output_leaves_the_worker_to_others(void **state)
     assert_int_equal(dup2(null, b.terminal.out), b.terminal.out);
     (void)close(null);
     create(&b);
-    driver_start(&b.driver, 0, BOTH);
-    (void)driver_add(&b.driver, TRANSMIT, &piece, 1);
+    driver_restart(0, BOTH);
+    driver_add(TRANSMIT, &piece, 1);
     assert_int_equal(pthread_create(&thread, NULL, flood_queue, &flood), 0);
     while (driver_nr_used(TRANSMIT) < 1000) {
-        settle(&b);
+        driver_settle(b.worker);
     }
     type(&b, "\001x");
     assert_int_equal(atomic_load(&driver_nr_stops), 1);
-    virtio_set_status(b.driver.device, 0);
+    virtio_set_status(driver.device, 0);
     atomic_store(&flood.is_over, true);
     assert_int_equal(pthread_join(thread, NULL), 0);
     end(&b);
@@ -691,11 +674,11 @@ static void test_last_words_wait_for_their_reader(void **state)
     pthread_t thread;
 
     (void)state;
-    driver_start(&b->driver, 0, BOTH);
+    driver_restart(0, BOTH);
     fill_terminal(b);
-    guest_writes(b, 0x1000, "good");
-    guest_writes(b, 0x2000, "bye");
-    settle(b);
+    guest_writes(0x1000, "good");
+    guest_writes(0x2000, "bye");
+    driver_settle(b->worker);
     assert_int_equal(pthread_create(&thread, NULL, read_later, b), 0);
     virtio_console_destroy(b->console);
     b->console = NULL;
@@ -713,9 +696,9 @@ static void test_last_words_do_not_hold_up_what_is_urgent(void **state)
     assert_int_equal(pipe(urgent), 0);
     assert_int_equal(write(urgent[1], "!", 1), 1);
     b->terminal.interrupt = urgent[0];
-    driver_start(&b->driver, 0, BOTH);
+    driver_restart(0, BOTH);
     fill_terminal(b);
-    guest_writes(b, 0x1000, "lost");
+    guest_writes(0x1000, "lost");
     end(b);
     (void)close(urgent[0]);
     (void)close(urgent[1]);
@@ -741,7 +724,7 @@ static void test_creation_that_fails_leaves_nothing(void **state)
         assert_true(dup2(null, STDERR_FILENO) >= 0);
         inject_fail_nth(n);
         b.console = virtio_console_create(&b.vm, b.worker, &b.terminal);
-        settle(&b);
+        driver_settle(b.worker);
         was_refused = inject_disarm();
         (void)dup2(saved, STDERR_FILENO);
         /* That the input cannot be watched is no reason to do without a console. */

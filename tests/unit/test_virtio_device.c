@@ -6,7 +6,7 @@
 #include <sys/eventfd.h>
 
 #include "support/inject.h"
-#include "virtio_driver.h"
+#include "support/virtio_vm.h"
 
 enum { GPA = 0x10000000, LINE = 40, ID = 42, CONFIG_SIZE = 12, NR_QUEUES = 2 };
 
@@ -160,8 +160,8 @@ static void test_a_device_is_made_whole_or_not_at_all(void **state)
         has_failed = inject_disarm();
         assert_true((made == NULL) == has_failed);
         hostvm_virtio_destroy(made);
-        assert_int_equal(driver.irqs->nr_irqfds, 0);
-        assert_int_equal(driver.irqs->nr_bells, 0);
+        assert_int_equal(driver_irqs->nr_irqfds, 0);
+        assert_int_equal(driver_irqs->nr_bells, 0);
         assert_true(n < 100);
     }
     driver_end();

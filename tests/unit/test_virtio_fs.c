@@ -1,6 +1,6 @@
 /* The file system device, with this program in the place of virtiofsd: requests go there and back,
  * and fail with EIO once it has ended, in whatever way. */
-#include "virtio_driver.h"
+#include "support/virtio_vm.h"
 
 #include <errno.h>
 #include <stdio.h>

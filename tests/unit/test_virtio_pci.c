@@ -1,6 +1,6 @@
 /* Virtio devices as PCI functions, without KVM: what a driver finds there and does with it, and a
  * guest that does what it likes. */
-#include "virtio_driver.h"
+#include "support/virtio_vm.h"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -113,7 +113,7 @@ static int set_up(void **state)
 
     (void)driver_leak_begin(state);
     (void)driver_begin();
-    kvm = driver.irqs;
+    kvm = driver_irqs;
     nr_starts = nr_stops = nr_config_writes = 0;
     bus = hostvm_pci_bus_create(&driver.vm, &config);
     assert_non_null(bus);

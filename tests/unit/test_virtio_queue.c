@@ -1,6 +1,6 @@
 /* Queues, split and packed: buffers come as the driver made them, and what a guest may write into
  * its rings leads nowhere. */
-#include "virtio_driver.h"
+#include "support/virtio_vm.h"
 
 #include <sel4vm/guest_memory.h>
 #include <vka/object.h>
@@ -340,7 +340,7 @@ static vm_memory_reservation_t *map_readonly(vka_object_t *object)
         vm_reserve_memory_at(&driver.vm, READONLY_GPA, PAGE, ignore_fault, NULL);
 
     assert_non_null(reservation);
-    assert_int_equal(vka_alloc_frame(&driver.env.vka, 12, object), 0);
+    assert_int_equal(vka_alloc_frame(&driver_env.vka, 12, object), 0);
     assert_int_equal(vm_map_reservation(&driver.vm, reservation, readonly_frame, object), 0);
     return reservation;
 }
@@ -366,7 +366,7 @@ static void test_what_the_guest_may_only_read_is_not_written_for_it(void **state
                                          "outside of memory");
         assert_true(is_broken());
         assert_int_equal(vm_free_reserved_memory(&driver.vm, reservation), 0);
-        vka_free_object(&driver.env.vka, &object);
+        vka_free_object(&driver_env.vka, &object);
         end();
     }
 }
@@ -395,7 +395,7 @@ static void test_rings_that_the_guest_may_only_read_break_the_queue(void **state
             assert_int_equal(virtqueue_start(queue) < 0, is_written);
             virtio_set_status(driver.device, 0);
             assert_int_equal(vm_free_reserved_memory(&driver.vm, reservation), 0);
-            vka_free_object(&driver.env.vka, &object);
+            vka_free_object(&driver_env.vka, &object);
             end();
         }
     }

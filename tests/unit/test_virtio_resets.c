@@ -1,6 +1,6 @@
 /* Devices that are reset over and over while requests come, from another thread, as fast as it can:
  * what only threads can get wrong, and the thread sanitizer sees. */
-#include "virtio_driver.h"
+#include "support/virtio_vm.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* The entropy device: as much as was asked for, of the host's random numbers. */
-#include "support/virtio_driver.h"
+#include "support/virtio_memory.h"
 
 #include "back/worker.h"
 #include "support/inject.h"
@@ -10,20 +10,7 @@ struct bench {
     vm_t vm;
     struct worker *worker;
     struct rng *rng;
-    struct driver driver;
 };
-
-static void nothing(void *cookie)
-{
-    (void)cookie;
-}
-
-static void settle(struct bench *b)
-{
-    for (unsigned i = 0; i < 12; i++) {
-        worker_call(b->worker, nothing, NULL);
-    }
-}
 
 static struct bench *begin(void)
 {
@@ -35,8 +22,8 @@ static struct bench *begin(void)
     assert_non_null(b.worker);
     b.rng = rng_create(&b.vm, b.worker);
     assert_non_null(b.rng);
-    driver_attach(&b.driver, rng_device(b.rng));
-    driver_start(&b.driver, 0, 1);
+    driver_attach(rng_device(b.rng));
+    driver_restart(0, 1);
     return &b;
 }
 
@@ -55,20 +42,20 @@ static bool is_zero(uint64_t from, uint64_t to)
     return from == to;
 }
 
-static uint32_t ask(struct bench *b, const struct driver_piece *pieces, unsigned nr)
+static uint32_t ask(struct bench *b, const struct piece *pieces, unsigned nr)
 {
     unsigned before = driver_nr_used(0);
 
-    (void)driver_add(&b->driver, 0, pieces, nr);
-    driver_kick(&b->driver, 0);
-    settle(b);
+    driver_add(0, pieces, nr);
+    driver_kick(0);
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(0), before + 1);
-    return driver_written(&b->driver, 0, before);
+    return driver_written(0, before);
 }
 
 static void test_buffer_is_filled_and_nothing_else(void **state)
 {
-    const struct driver_piece pieces[] = {{0x1000, 256, true}, {0x3000, 1000, true}};
+    const struct piece pieces[] = {{0x1000, 256, true}, {0x3000, 1000, true}};
     struct bench *b = begin();
 
     (void)state;
@@ -85,21 +72,21 @@ static void test_buffer_is_filled_and_nothing_else(void **state)
 /* As many as the queue holds, which is what a driver may use. */
 static void test_buffer_of_many_pieces_is_filled(void **state)
 {
-    struct driver_piece pieces[64];
+    struct piece pieces[64];
     struct bench *b = begin();
 
     (void)state;
     for (unsigned i = 0; i < 64; i++) {
-        pieces[i] = (struct driver_piece){0x1000 + i * 64, 16, true};
+        pieces[i] = (struct piece){0x1000 + i * 64, 16, true};
     }
     assert_int_equal(ask(b, pieces, 64), 64 * 16);
-    assert_false(driver_needs_reset(&b->driver));
+    assert_false(driver_needs_reset());
     end(b);
 }
 
 static void test_large_buffer_gets_a_part(void **state)
 {
-    const struct driver_piece piece = {0x1000, 1 << 20, true};
+    const struct piece piece = {0x1000, 1 << 20, true};
     struct bench *b = begin();
 
     (void)state;
@@ -110,61 +97,61 @@ static void test_large_buffer_gets_a_part(void **state)
 
 static void test_buffer_without_room_is_given_back(void **state)
 {
-    const struct driver_piece to_read = {0x1000, 64, false};
+    const struct piece to_read = {0x1000, 64, false};
     struct bench *b = begin();
 
     (void)state;
     assert_int_equal(ask(b, &to_read, 1), 0);
     assert_int_equal(ask(b, NULL, 0), 0);
     assert_true(is_zero(0, 0x10000));
-    assert_false(driver_needs_reset(&b->driver));
+    assert_false(driver_needs_reset());
     end(b);
 }
 
 static void test_more_requests_than_are_served_at_a_time_are_all_served(void **state)
 {
-    const struct driver_piece piece = {0x1000, 64, true};
+    const struct piece piece = {0x1000, 64, true};
     struct bench *b = begin();
 
     (void)state;
     for (unsigned i = 0; i < 64; i++) {
-        (void)driver_add(&b->driver, 0, &piece, 1);
+        driver_add(0, &piece, 1);
     }
-    driver_kick(&b->driver, 0);
-    settle(b);
+    driver_kick(0);
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(0), 64);
     end(b);
 }
 
 static void test_host_without_random_numbers_is_no_source_of_zeros(void **state)
 {
-    const struct driver_piece piece = {0x1000, 64, true};
+    const struct piece piece = {0x1000, 64, true};
     struct bench *b = begin();
 
     (void)state;
     atomic_store(&driver_getrandom_errno, ENOSYS);
-    (void)driver_add(&b->driver, 0, &piece, 1);
-    driver_kick(&b->driver, 0);
-    settle(b);
+    driver_add(0, &piece, 1);
+    driver_kick(0);
+    driver_settle(b->worker);
     assert_int_equal(driver_nr_used(0), 0);
-    assert_true(driver_needs_reset(&b->driver));
+    assert_true(driver_needs_reset());
     atomic_store(&driver_getrandom_errno, 0);
-    driver_start(&b->driver, 0, 1);
+    driver_restart(0, 1);
     assert_int_equal(ask(b, &piece, 1), 64);
     end(b);
 }
 
 static void test_start_that_fails_can_be_tried_again(void **state)
 {
-    const struct driver_piece piece = {0x1000, 64, true};
+    const struct piece piece = {0x1000, 64, true};
     struct bench *b = begin();
 
     (void)state;
     inject_fail_nth(1);
-    driver_start(&b->driver, 0, 1);
+    driver_restart(0, 1);
     assert_true(inject_disarm());
-    assert_true(driver_needs_reset(&b->driver));
-    driver_start(&b->driver, 0, 1);
+    assert_true(driver_needs_reset());
+    driver_restart(0, 1);
     assert_int_equal(ask(b, &piece, 1), 64);
     end(b);
 }

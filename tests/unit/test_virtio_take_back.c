@@ -1,6 +1,6 @@
 /* Queues that another process serves: where they are, and what comes of them when it has ended
  * without a word. */
-#include "virtio_driver.h"
+#include "support/virtio_vm.h"
 
 #include "support/inject.h"
 
