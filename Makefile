@@ -80,10 +80,9 @@ GUEST_TESTS_x86_64 := $(addprefix guest/test_,instructions page_tables pc pci_fu
 GUEST_TESTS_arm64 := $(filter guest/test_arm64_%,$(GUEST_TESTS))
 GUEST_TESTS := $(filter-out $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_TESTS_$(arch))),$(GUEST_TESTS))
 
-# The examples have x86 code in them, but for those that have a folder of their own.
+# The README's has x86 code in it; the others have their guests' in headers, by architecture.
 ifneq ($(ARCH),x86_64)
-EXAMPLES := $(patsubst tests/%.c,%,$(wildcard tests/examples/$(ARCH)/*.c))
-EXAMPLES_CXX :=
+EXAMPLES := $(filter-out examples/embed,$(EXAMPLES)) $(patsubst tests/%.c,%,$(wildcard tests/examples/$(ARCH)/*.c))
 endif
 
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
@@ -114,7 +113,9 @@ FORCE:
 $(B)/lib/%.o: CPPFLAGS_ROOM = -Ilib -Ilib/arch -Ilib/arch/$(ARCH)
 $(B)/vmm/%.o: CPPFLAGS_ROOM = -Ivmm
 $(B)/tests/%.o: CPPFLAGS_ROOM = -Itests -Itests/support/$(ARCH) -Iguests -Iguests/$(ARCH) -DGUESTS_DIR='"$(BUILD)/$(ARCH)-plain/guests"'
+$(B)/tests/examples/%.o: CPPFLAGS_ROOM += -Itests/examples/$(ARCH)
 $(B)/tests/bench/%.o: CPPFLAGS_ROOM += -Itests/bench/$(ARCH)
+$(B)/tests/guest/test_machine.%: CPPFLAGS_ROOM += -Ivmm
 $(B)/tests/unit/%.o: CPPFLAGS_ROOM += -Ilib -Ilib/arch -Ilib/arch/$(ARCH) -Ivmm
 
 $(B)/%.o: %.c $(B)/flags
@@ -208,7 +209,7 @@ TEST_ARCHIVES := $(B)/libvmm.a $(B)/libhostvm.a
 TEST_LIBS = $(LIB_LIBS) $(shell $(PKG_CONFIG) --libs cmocka) $(VMM_LIBS)
 
 # Devices with memory and a driver of the test's (tests/support/virtio_driver.h).
-$(addprefix $(B)/tests/unit/test_virtio_,balloon console): WRAP += @tests/support/virtio_driver.flags
+$(addprefix $(B)/tests/unit/test_virtio_,balloon console rng): WRAP += @tests/support/virtio_driver.flags
 
 $(B)/tests/unit/test_% $(B)/tests/guest/test_%: $(SUPPORT_OBJ) $(TEST_ARCHIVES)
 $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%): %: %.o $(SUPPORT_OBJ) $(TEST_ARCHIVES)
@@ -220,7 +221,8 @@ $(B)/tests/unit/test_back_net_user: | net-user
 
 $(EXAMPLES:%=$(B)/tests/%) $(BENCHES:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
 	$(call say,LD)
-	$(Q)$(CC) $(STATIC) -o $@ $^ $(LDFLAGS_ALL)
+	$(Q)$(CC) $(STATIC) -o $@ $^ $(LDFLAGS_ALL) $(BENCH_LIBS)
+$(B)/tests/bench/blk_floor: BENCH_LIBS := -luring
 
 $(EXAMPLES_CXX:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
 	$(call say,LD)
@@ -261,7 +263,7 @@ examples: $(EXAMPLES:%=$(B)/tests/%) $(EXAMPLES_CXX:%=$(B)/tests/%) ## the progr
 # What only several threads can get wrong: to be built with SAN=thread.
 THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads) \
     $(filter $(GUEST_TESTS),guest/test_queued_interrupts) \
-    $(addprefix unit/test_,back_worker virtio_balloon virtio_blk virtio_console virtio_resets)
+    $(addprefix unit/test_,back_worker virtio_balloon virtio_blk virtio_console virtio_net virtio_resets)
 .PHONY: thread-programs
 thread-programs: $(THREAD_TESTS:%=$(B)/tests/%)
 .PHONY: thread-tests
@@ -273,7 +275,7 @@ unit: test-programs guests ## run the unit tests and those on this machine's KVM
 	$(Q)scripts/run-tests --logs $(B)/logs $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%)
 
 .PHONY: box-tests
-box-tests: test-programs guests ## the same on the KVM of ARCH's box, where the machine has none, or of another architecture
+box-tests: test-programs guests $(B)/hostvm ## the same on the KVM of ARCH's box, where the machine has none, or of another architecture
 	$(Q)scripts/test-in-box $(ARCH) $(B)
 
 .PHONY: test
