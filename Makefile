@@ -209,7 +209,7 @@ TEST_ARCHIVES := $(B)/libvmm.a $(B)/libhostvm.a
 TEST_LIBS = $(LIB_LIBS) $(shell $(PKG_CONFIG) --libs cmocka) $(VMM_LIBS)
 
 # Devices with memory and a driver of the test's (tests/support/virtio_driver.h).
-$(addprefix $(B)/tests/unit/test_virtio_,balloon console): WRAP += @tests/support/virtio_driver.flags
+$(addprefix $(B)/tests/unit/test_virtio_,balloon console rng): WRAP += @tests/support/virtio_driver.flags
 
 $(B)/tests/unit/test_% $(B)/tests/guest/test_%: $(SUPPORT_OBJ) $(TEST_ARCHIVES)
 $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%): %: %.o $(SUPPORT_OBJ) $(TEST_ARCHIVES)
@@ -221,11 +221,38 @@ $(B)/tests/unit/test_back_net_user: | net-user
 
 $(EXAMPLES:%=$(B)/tests/%) $(BENCHES:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
 	$(call say,LD)
-	$(Q)$(CC) $(STATIC) -o $@ $^ $(LDFLAGS_ALL)
+	$(Q)$(CC) $(STATIC) -o $@ $^ $(LDFLAGS_ALL) $(BENCH_LIBS)
+$(B)/tests/bench/blk_floor: BENCH_LIBS := -luring
 
 $(EXAMPLES_CXX:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
 	$(call say,LD)
 	$(Q)$(CXX) $(STATIC) -o $@ $^ $(LDFLAGS_ALL)
+
+# --- harnesses: a hostile guest whose actions are the bytes of a file (tests/fuzz/driver.h). As they are, they run kept
+# inputs; `make fuzz` has clang's libFuzzer look for more ---
+
+FUZZERS := balloon blk console fs mmio net pci rng vsock
+FUZZ_PROGRAMS := $(FUZZERS:%=$(B)/tests/fuzz/%)
+FUZZ_OBJ := $(addprefix $(B)/tests/fuzz/,driver.o echo.o)
+FUZZ_SECONDS ?= 33
+HAS_LIBFUZZER := $(findstring fuzzer,$(SAN))
+FUZZ_MAIN := $(if $(HAS_LIBFUZZER),-fsanitize=fuzzer,$(B)/tests/fuzz/replay.o)
+
+$(B)/tests/fuzz/%.o: CPPFLAGS_ROOM += -Ilib -Ilib/arch -Ilib/arch/$(ARCH) -Ivmm
+$(B)/tests/fuzz/blk: WRAP += -Wl,--wrap=disk_queue_wait,--wrap=inotify_init1
+$(FUZZ_PROGRAMS): %: %.o $(FUZZ_OBJ) $(SUPPORT_OBJ) $(TEST_ARCHIVES) $(if $(HAS_LIBFUZZER),,$(B)/tests/fuzz/replay.o)
+	$(call say,LD)
+	$(Q)$(CC) -o $@ $< $(FUZZ_OBJ) $(FUZZ_MAIN) $(SUPPORT_OBJ) $(TEST_ARCHIVES) $(WRAP) @tests/fuzz/fuzz.flags $(LDFLAGS_ALL) $(TEST_LIBS)
+
+.PHONY: fuzz-programs
+fuzz-programs: $(FUZZ_PROGRAMS)
+
+FUZZ_SAN := address,undefined,fuzzer-no-link
+.PHONY: fuzz
+fuzz: ## have hostile guests look for faults, FUZZ_SECONDS for each device (33: 5 minutes in all)
+	$(Q)scripts/deps fuzz
+	$(Q)$(MAKE) --no-print-directory CC=clang SAN=$(FUZZ_SAN) fuzz-programs
+	$(Q)scripts/fuzz --seconds $(FUZZ_SECONDS) $(BUILD)/$(ARCH)-$(subst $(comma),-,$(FUZZ_SAN)) $(FUZZERS)
 
 .PHONY: test-programs
 test-programs: $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%) examples ## the test programs, not run
@@ -236,7 +263,7 @@ examples: $(EXAMPLES:%=$(B)/tests/%) $(EXAMPLES_CXX:%=$(B)/tests/%) ## the progr
 # What only several threads can get wrong: to be built with SAN=thread.
 THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads) \
     $(filter $(GUEST_TESTS),guest/test_queued_interrupts) \
-    $(addprefix unit/test_,back_worker virtio_balloon virtio_blk virtio_console)
+    $(addprefix unit/test_,back_worker virtio_balloon virtio_blk virtio_console virtio_net virtio_resets)
 .PHONY: thread-programs
 thread-programs: $(THREAD_TESTS:%=$(B)/tests/%)
 .PHONY: thread-tests
@@ -256,7 +283,7 @@ test: ## install what is missing and run all tests: without KVM, on this machine
 	$(Q)scripts/deps test
 	$(if $(filter x86_64,$(HOST_ARCH)),$(Q)scripts/deps arm64 || echo 'without the packages for arm64 its tests are skipped')
 	$(Q)$(MAKE) --no-print-directory all test-programs
-	$(Q)$(MAKE) --no-print-directory SAN=address,undefined all test-programs
+	$(Q)$(MAKE) --no-print-directory SAN=address,undefined all test-programs fuzz-programs
 	$(Q)$(MAKE) --no-print-directory SAN=thread thread-programs
 	$(Q)scripts/test-all
 
@@ -344,4 +371,4 @@ help: ## this list
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r t d; do printf '  %-16s %s\n' "$$t" "$$d"; done
 
 -include $(LIB_OBJ:.o=.d) $(VMM_OBJ:.o=.d) $(NET_USER_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(UNIT_TESTS:%=$(B)/tests/%.d) $(GUEST_TESTS:%=$(B)/tests/%.d) \
-	$(EXAMPLES:%=$(B)/tests/%.d) $(EXAMPLES_CXX:%=$(B)/tests/%.d)
+	$(EXAMPLES:%=$(B)/tests/%.d) $(EXAMPLES_CXX:%=$(B)/tests/%.d) $(wildcard $(B)/tests/fuzz/*.d)

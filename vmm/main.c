@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "options.h"
+#include "options/options.h"
 #include "run.h"
 #include "status.h"
 

@@ -26,7 +26,7 @@
 enum {
     PORT = 7000,
     WINDOW = 32,
-    NR_WINDOWS = 60,
+    NR_WINDOWS = 40,
     NR_WARM_UP = 10,
     STREAM = 8 << 20, /* bytes */
     CHUNK = 64 << 10,

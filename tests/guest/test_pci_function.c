@@ -23,11 +23,14 @@ enum {
     VECTOR = 0x41,
 };
 
-#define ENABLE_MEMORY   "movw $6, 0x30008004\n"
-#define STORE_EAX(gpa)  "mov %eax, " #gpa "\n"
-#define WAIT_A_WHILE    "mov $2000, %ecx\n7: dec %ecx\njnz 7b\n"
-#define ENABLE_LAPIC    "movl $0x1ff, 0x2000f0\n"
-#define SET_UP_MESSAGE  "movl $0xfee00000, 0x20001000\nmovl $0, 0x20001004\nmovl $0x41, 0x20001008\n"
+#define ENABLE_MEMORY  "movw $6, 0x30008004\n"
+#define STORE_EAX(gpa) "mov %eax, " #gpa "\n"
+#define WAIT_A_WHILE   "mov $2000, %ecx\n7: dec %ecx\njnz 7b\n"
+#define ENABLE_LAPIC   "movl $0x1ff, 0x2000f0\n"
+#define SET_UP_MESSAGE                                                                             \
+    "movl $0xfee00000, 0x20001000\n"                                                               \
+    "movl $0, 0x20001004\n"                                                                        \
+    "movl $0x41, 0x20001008\n"
 #define ENABLE_MESSAGES "movw $0x8000, 0x30008042\n"
 #define UNMASK          "movl $0, 0x2000100c\n"
 #define READ_PENDING    "mov 0x20001800, %eax\n"

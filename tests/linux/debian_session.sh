@@ -58,9 +58,10 @@ fail() {
     exit 1
 }
 
-# Leaves in $seen what the console shows up to TEXT; status 1, and why in $reason, when that does not come.
+# expect TEXT [WORDS]: leaves in $seen what the console shows up to TEXT; status 1, and why in $reason, when that does
+# not come. WORDS say what it is that is waited for.
 expect() {
-    local text=$1 chunk left status
+    local text=$1 what=${2:-show \'$1\'} chunk left status
     seen=
     while [[ $seen != *"$text" ]]; do
         left=$((limit * 1000 - $(now)))
@@ -73,8 +74,8 @@ expect() {
         seen+=$chunk
         printf '%s' "$chunk" >> "$work/screen"
         if [ $status -ne 0 ]; then
-            reason="the machine ended before it showed '$text'"
-            [ $status -le 128 ] || reason="it did not show '$text' within $limit s, the time limit"
+            reason="the machine ended; it did not $what"
+            [ $status -le 128 ] || reason="it did not $what within $limit s, the time limit"
             return 1
         fi
         seen+=${text: -1}
@@ -115,9 +116,9 @@ log_in() {
 run() {
     local status
     say "$2; echo \"=\$?=\""
-    expect $'\n=' || fail "$1" "$reason"
+    expect $'\n=' 'come to its end' || fail "$1" "$reason"
     printf '%s' "${seen%=}" | tr -d '\r' | sed '/^$/d; s/^/# /'
-    expect '=' || fail "$1" "$reason"
+    expect '=' 'come to its end' || fail "$1" "$reason"
     status=${seen%=}
     [ "$status" = 0 ] || fail "$1" "'$2' ended with status $status"
     pass "$1"

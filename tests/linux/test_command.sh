@@ -165,7 +165,7 @@ test_information() {
     else fail 'help_goes_to_standard_output' 'there should be a usage line'; fi
     prints 'help_of_run_is_the_same_text' 0 "$(cat "$work/help")" "$hostvm" run --help
     local option missing=
-    for option in kernel initrd module append mem cpus debug-exit pmu dtb dump-acpi dump-dtb; do
+    for option in kernel initrd module append mem cpus share vsock debug-exit pmu dtb dump-acpi dump-dtb; do
         grep -q -e "--$option " "$work/help" || missing+=" --$option"
     done
     if [ -z "$missing" ]; then pass 'help_names_every_option'; else fail 'help_names_every_option' "missing:$missing"; fi
@@ -191,8 +191,17 @@ test_usage() {
     usage 'missing_argument_of_one_dash_option_is_64' "'-append' wants an argument" run "$hello" -append
     usage 'second_kernel_is_64' "'b' is one argument too many" run a b
     usage 'kernel_by_option_and_by_place_is_64' "'b' is one argument too many" run --kernel a b
+    usage 'virtio_by_another_way_is_64' "--virtio wants mmio or pci, not 'usb'" run --virtio usb "$hello"
     usage 'dump_acpi_without_a_directory_is_64' "--dump-acpi wants a directory, not ''" run --dump-acpi ''
     usage 'dump_dtb_without_a_file_is_64' "--dump-dtb wants a file, not ''" run --dump-dtb ''
+    usage 'vsock_without_a_path_is_64' "--vsock wants PATH[,cid=N], not ''" run --vsock '' "$hello"
+    usage 'vsock_with_a_wrong_cid_is_64' "--vsock wants a cid from 3 to 4294967294, not '2'" run --vsock v,cid=2 "$hello"
+    usage 'second_vsock_is_64' 'there is more than one --vsock' run --vsock v --vsock w "$hello"
+    usage 'share_with_a_wrong_word_is_64' "--share does not know 'rw', only tag=NAME and ro" run --share /tmp,rw "$hello"
+    usage 'second_share_of_a_tag_is_64' "there is more than one --share with tag 'share'" \
+        run --share /tmp --share /usr "$hello"
+    usage 'fifth_share_is_64' 'there are more than 4 --share options' run --share /tmp,tag=a --share /tmp,tag=b \
+        --share /tmp,tag=c --share /tmp,tag=d --share /tmp,tag=e "$hello"
     local size
     for size in -1 1x '' x 1MM 0x 99999999999999999999T; do
         usage "mem_${size:-empty}_is_64" "--mem wants a size such as 256M or 2G, not '$size'" run --mem "$size" "$hello"
@@ -203,6 +212,21 @@ test_usage() {
     for size in 0 17 x -1 '' 1x 4294967297; do
         usage "cpus_${size:-empty}_is_64" "--cpus wants a number from 1 to 16, not '$size'" run --cpus "$size" "$hello"
     done
+}
+
+# Sockets and folders that cannot be, each with its line.
+test_sockets_and_folders() {
+    : > "$work/file"
+    complains 'vsock_at_a_file_is_71' 71 "hostvm: --vsock: cannot listen on '$work/file': there is a file of that name" \
+        "$hostvm" run --vsock "$work/file" "$hello"
+    complains 'vsock_where_no_directory_is_is_71' 71 \
+        "hostvm: --vsock: cannot listen on '/nonexistent/v': No such file or directory" "$hostvm" run --vsock /nonexistent/v "$hello"
+    if [ -x /usr/lib/qemu/virtiofsd ] || [ -x /usr/libexec/virtiofsd ]; then
+        complains 'share_of_nothing_is_66' 66 "hostvm: --share '/nonexistent': cannot find the folder: No such file or directory" \
+            "$hostvm" run --share /nonexistent "$hello"
+        complains 'share_of_a_file_is_66' 66 "hostvm: --share '$work/file': cannot share it: Not a directory" \
+            "$hostvm" run --share "$work/file" "$hello"
+    fi
 }
 
 test_output_that_cannot_be_written() {
@@ -782,6 +806,7 @@ if has_kvm; then
     test_bad_kernels
     test_debian_kernel
     test_bad_initrds
+    test_sockets_and_folders
     test_boots
     test_ends
     test_crashes

@@ -14,7 +14,7 @@ failures=0
 
 # --- outside ---
 
-guest_modules='virtio_ring virtio virtio_mmio failover net_failover virtio_net'
+guest_modules='virtio_ring virtio virtio_mmio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net'
 
 # What udhcpc calls when it has an address (busybox's udhcpc has no default).
 make_dhcp() {
@@ -224,7 +224,7 @@ tap multi_queue makes one with several" --net tap=single,queues=2
     /net_peer tap tap0 multi_queue
     ip addr add 10.1.0.1/24 dev tap0
     ip link set tap0 mtu 1400 up
-    start_commanded --cpus 2 --net tap=tap0,queues=2,mac=52:54:00:12:34:56 || {
+    start_commanded --cpus 2 --virtio pci --net tap=tap0,queues=2,mac=52:54:00:12:34:56 || {
         fail 'guest_with_a_tap_comes_up' "it said '$answer'"
         return
     }

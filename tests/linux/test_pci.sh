@@ -1,7 +1,8 @@
 #!/bin/bash
 # Here live the tests of virtio devices on PCI with Debian's stock kernel, run in the box of each architecture.
 #
-# ARCHS='x86_64 arm64' tests those alone; HOSTVM=FILE, with one of them, another build than build/ARCH-plain/hostvm.
+# ARCHS='x86_64 arm64 arm64-gic2' tests those alone, the last one without a controller that takes messages; HOSTVM=FILE,
+# with one of them, another build than build/ARCH-plain/hostvm.
 # One line per check; exit 1 on a failure. The same script runs outside and, as a script for busybox, inside (--inside).
 
 # --- in the guest: what it finds is told line by line ---
@@ -14,12 +15,13 @@ mount -t devtmpfs dev /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 exec > /dev/console 2>&1
-for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio-rng; do
+for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio-rng virtio_blk; do
     insmod /modules/$module.ko || echo "insmod $module: $?"
 done
 for device in /sys/bus/pci/devices/*; do
     echo "function $(cat $device/vendor):$(cat $device/device) class $(cat $device/class)"
 done
+echo "disk $(dd if=/dev/vda bs=1M 2> /dev/null | sha256sum | cut -d ' ' -f 1) $(cat /sys/block/vda/serial)"
 echo "entropy $(dd if=/dev/hwrng bs=64 count=8 2> /dev/null | wc -c)"
 grep virtio /proc/interrupts | sed 's/^/interrupt /'
 dmesg | grep -E 'MMCONFIG|ECAM at|ITS@' | sed 's/^/bridge /'
@@ -45,7 +47,7 @@ boot() {
     append="console=$console quiet $1"
     shift
     status=0
-    timeout 200 "$hostvm" run --virtio pci --kernel /vmlinuz --initrd /tmp/initramfs --append "$append" "$@" \
+    timeout 150 "$hostvm" run --virtio pci --disk /tmp/disk.img,ro,serial=pci-1 --kernel /vmlinuz --initrd /tmp/initramfs --append "$append" "$@" \
         > /tmp/raw 2> /tmp/err < /dev/null || status=$?
     tr -d '\r' < /tmp/raw > /tmp/screen
 }
@@ -72,35 +74,46 @@ expect_no() {
     fi
 }
 
+# What a guest with all of it does, whichever way it is interrupted.
+expect_devices() {
+    expect "it_gives_entropy$1" '^entropy 512$'
+    expect "the_disk_is_read$1" "^disk $(sha256sum < /tmp/disk.img | cut -d ' ' -f 1) pci-1\$"
+}
+
 # Counted on one of the processors, for the device's queue or for all of it.
 inside() {
     hostvm=$1
     failures=0
+    dd if=/dev/urandom of=/tmp/disk.img bs=1M count=2 2> /dev/null
     console=ttyS0
-    message='interrupt .* [1-9][0-9]* .*PCI-MSI.* virtio0-input'
-    line='interrupt .* [1-9][0-9]* .*IO-APIC +21-fasteoi +virtio0'
+    message='interrupt .* [1-9][0-9]* .*PCI-MSI.* virtio[0-9]-input'
+    line='interrupt .* [1-9][0-9]* .*IO-APIC +2[0-3]-fasteoi +virtio[0-9]'
     registers='bridge .*MMCONFIG .* at \[mem 0xe0000000-0xe00fffff\]'
     if [ "$(uname -m)" = aarch64 ]; then
         console=ttyAMA0
-        message='interrupt .* [1-9][0-9]* .*ITS-MSI.* virtio0-input'
-        line='interrupt .* [1-9][0-9]* .*GICv3 +35 Level +virtio0'
+        message='interrupt .* [1-9][0-9]* .*ITS-MSI.* virtio[0-9]-input'
+        line='interrupt .* [1-9][0-9]* .*(GICv3|GIC-0) +3[5-8] Level +virtio[0-9]'
         registers='bridge .*ECAM at \[mem 0x3f000000-0x3f0fffff\]'
     fi
     make_initramfs
     boot ''
     expect 'the_bridge_is_where_the_tables_say' "^$registers"
     expect 'the_entropy_device_is_on_the_bus' '^function 0x1af4:0x1044 class 0xff0000$'
-    expect 'it_gives_entropy' '^entropy 512$'
-    expect 'it_interrupts_by_messages' "^$message\$"
+    expect_devices ''
     expect_no 'nobody_complains' '^complaint|[wW]arn'
+    if [ "$2" = 2 ]; then
+        expect 'it_interrupts_by_its_line' "^$line\$"
+        exit $((failures != 0))
+    fi
+    expect 'it_interrupts_by_messages' "^$message\$"
     boot pci=nomsi
-    expect 'it_gives_entropy_without_messages' '^entropy 512$'
+    expect_devices '_without_messages'
     expect 'it_interrupts_by_its_line' "^$line\$"
     exit $((failures != 0))
 }
 
 if [ "$1" = --inside ]; then
-    inside "$2"
+    inside "$2" "$3"
 fi
 
 # --- outside ---
@@ -108,19 +121,23 @@ fi
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 failures=0
-for arch in ${ARCHS:-x86_64 arm64}; do
+for box in ${ARCHS:-x86_64 arm64 arm64-gic2}; do
+    arch=${box%-gic2}
+    gic=3
+    options=()
+    [ "$arch" = "$box" ] || { gic=2 options=(--gic 2); }
     hostvm=$PWD/build/$arch-plain/hostvm
     [ -z "${HOSTVM:-}" ] || hostvm=$(cd "$(dirname "$HOSTVM")" && pwd)/${HOSTVM##*/}
     if [ ! -x "$hostvm" ]; then
-        echo "skipped - $arch: $hostvm is not built"
+        echo "skipped - $box: $hostvm is not built"
         continue
     fi
     if ! kernel=$(scripts/box --kernel-path --arch "$arch"); then
-        echo "skipped - $arch: there is no kernel for it"
+        echo "skipped - $box: there is no kernel for it"
         continue
     fi
-    echo "# $arch"
-    scripts/box --arch "$arch" --timeout 380 --mem 1536 --with "$hostvm" --with "$kernel:/vmlinuz" \
-        --with "$PWD/tests/linux/test_pci.sh:/test" -- sh /test --inside "$hostvm" || failures=$((failures + 1))
+    echo "# $box"
+    scripts/box --arch "$arch" "${options[@]}" --timeout 380 --mem 1536 --with "$hostvm" --with "$kernel:/vmlinuz" \
+        --with "$PWD/tests/linux/test_pci.sh:/test" -- sh /test --inside "$hostvm" $gic || failures=$((failures + 1))
 done
 exit $((failures != 0))

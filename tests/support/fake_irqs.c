@@ -53,7 +53,10 @@ static bool answer(int fd, unsigned long request, void *arg, int *ret_result)
     case KVM_CREATE_IRQCHIP:
     case KVM_SET_DEVICE_ATTR:
     case KVM_SET_GSI_ROUTING:
+        return true;
     case KVM_IRQFD:
+        irqs.nr_irqfds +=
+            (((const struct kvm_irqfd *)arg)->flags & KVM_IRQFD_FLAG_DEASSIGN) != 0 ? -1u : 1;
         return true;
     case KVM_CREATE_DEVICE:
         if ((((struct kvm_create_device *)arg)->flags & KVM_CREATE_DEVICE_TEST) == 0) {

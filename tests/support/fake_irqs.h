@@ -12,6 +12,7 @@ struct fake_irqs {
     int level[256];                 /* by line */
     uint64_t bells[FAKE_MAX_BELLS]; /* addresses that are watched, in no order */
     unsigned nr_bells;
+    unsigned nr_irqfds; /* eventfds that are tied to interrupts */
     bool refuses_bells; /* for a test to set */
 };
 

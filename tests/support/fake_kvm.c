@@ -17,7 +17,6 @@ enum { PAGE = 4096, MAX_SLOTS = 509, RUN_SIZE = 3 * PAGE };
 
 static struct fake_slot slots[MAX_SLOTS]; /* size 0: none of this number */
 static struct fake_kvm_faults wrong;
-static int nr_eventfds;
 static inject_ioctl_fn extension; /* NULL: none */
 
 static int refuse(int err)
@@ -49,8 +48,6 @@ static int check_extension(unsigned long cap)
     switch (cap) {
     case KVM_CAP_NR_MEMSLOTS:
         return MAX_SLOTS;
-    case KVM_CAP_IRQCHIP:
-        return wrong.has_interrupts;
     case KVM_CAP_USER_MEMORY:
     case KVM_CAP_IMMEDIATE_EXIT:
     case KVM_CAP_READONLY_MEM:
@@ -85,40 +82,6 @@ static int set_region(const struct kvm_userspace_memory_region *region)
     return 0;
 }
 
-static int count_eventfd(bool is_end)
-{
-    nr_eventfds += is_end ? -1 : 1;
-    return 0;
-}
-
-static int create_device(struct kvm_create_device *device)
-{
-    if ((device->flags & KVM_CREATE_DEVICE_TEST) == 0) {
-        device->fd = (uint32_t)new_descriptor();
-    }
-    return 0;
-}
-
-static int answer_interrupts(unsigned long request, void *arg)
-{
-    switch (request) {
-    case KVM_CREATE_IRQCHIP:
-    case KVM_SET_GSI_ROUTING:
-    case KVM_SET_DEVICE_ATTR:
-        return 0;
-    case KVM_CREATE_DEVICE:
-        return create_device(arg);
-    case KVM_IRQFD:
-        return count_eventfd((((const struct kvm_irqfd *)arg)->flags & KVM_IRQFD_FLAG_DEASSIGN) !=
-                             0);
-    case KVM_IOEVENTFD:
-        return count_eventfd(
-            (((const struct kvm_ioeventfd *)arg)->flags & KVM_IOEVENTFD_FLAG_DEASSIGN) != 0);
-    default:
-        return refuse(ENOTTY);
-    }
-}
-
 static int answer(unsigned long request, void *arg)
 {
     switch (request) {
@@ -146,7 +109,7 @@ static int answer(unsigned long request, void *arg)
     case KVM_SET_USER_MEMORY_REGION:
         return set_region(arg);
     default:
-        return wrong.has_interrupts ? answer_interrupts(request, arg) : refuse(ENOTTY);
+        return refuse(ENOTTY);
     }
 }
 
@@ -166,7 +129,6 @@ void fake_kvm_begin(void)
 void fake_kvm_begin_with(const struct fake_kvm_faults *faults)
 {
     wrong = *faults;
-    nr_eventfds = 0;
     inject_answer_opens(answer_open);
     inject_answer_ioctls(answer_ioctl);
 }
@@ -181,11 +143,6 @@ void fake_kvm_end(void)
     extension = NULL;
     inject_answer_opens(NULL);
     inject_answer_ioctls(NULL);
-}
-
-int fake_kvm_eventfds(void)
-{
-    return nr_eventfds;
 }
 
 static int compare(const void *a, const void *b)

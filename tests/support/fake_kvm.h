@@ -1,9 +1,7 @@
-/* A KVM that has nothing but memory slots, and is as strict about them as the kernel's; and, where
- * it is wanted, interrupt controllers that do nothing. */
+/* A KVM that has nothing but memory slots, and is as strict about them as the kernel's. */
 #ifndef SUPPORT_FAKE_KVM_H
 #define SUPPORT_FAKE_KVM_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,23 +16,19 @@ struct fake_slot {
 
 /* What is wrong with it; all zeros: nothing. */
 struct fake_kvm_faults {
-    int open_errno;      /* opening it fails */
-    int version_errno;   /* it does not tell its version */
-    int version;         /* another version than there is */
-    int run_size;        /* of a vcpu's run page, other than what is right */
-    int run_size_errno;  /* it does not tell that size */
-    long missing_cap;    /* a KVM_CAP_* */
-    int create_errno;    /* it makes no VM */
-    bool has_interrupts; /* nothing wrong with that: controllers, and eventfds tied to them */
+    int open_errno;     /* opening it fails */
+    int version_errno;  /* it does not tell its version */
+    int version;        /* another version than there is */
+    int run_size;       /* of a vcpu's run page, other than what is right */
+    int run_size_errno; /* it does not tell that size */
+    long missing_cap;   /* a KVM_CAP_* */
+    int create_errno;   /* it makes no VM */
 };
 
 /* From begin to end, /dev/kvm is this one, which has room for one VM at a time. */
 void fake_kvm_begin(void);
 void fake_kvm_begin_with(const struct fake_kvm_faults *faults);
 void fake_kvm_end(void);
-
-/* Eventfds that are tied to interrupts or to the guest's writes. */
-int fake_kvm_eventfds(void);
 
 /* Has a function asked before the fake one answers, until the end: for what else a test's KVM shall
  * have. */

@@ -7,10 +7,12 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -49,6 +51,7 @@ static atomic_uint driver_nr_stops; /* hostvm_vm_stop */
  * names (virtio_driver.flags) --- */
 
 void *__wrap_hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size);
+void *__wrap_hostvm_vm_writable_pointer(vm_t *vm, uintptr_t gpa, size_t size);
 int __wrap_hostvm_vm_stop(vm_t *vm);
 void __wrap_hostvm_vm_log(vm_t *vm, enum hostvm_log_level level, const char *fmt, ...);
 void __wrap_hostvm_vm_log_guest(vm_t *vm, const char *fmt, ...);
@@ -57,6 +60,11 @@ void *__wrap_hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size)
 {
     (void)vm;
     return gpa < DRIVER_RAM_SIZE && size <= DRIVER_RAM_SIZE - gpa ? driver_ram + gpa : NULL;
+}
+
+void *__wrap_hostvm_vm_writable_pointer(vm_t *vm, uintptr_t gpa, size_t size)
+{
+    return __wrap_hostvm_vm_pointer(vm, gpa, size);
 }
 
 int __wrap_hostvm_vm_stop(vm_t *vm)
@@ -77,6 +85,23 @@ void __wrap_hostvm_vm_log_guest(vm_t *vm, const char *fmt, ...)
 {
     (void)vm;
     (void)fmt;
+}
+
+/* The host's random numbers; an errno in their place. */
+static atomic_int driver_getrandom_errno;
+
+ssize_t __real_getrandom(void *bytes, size_t size, unsigned flags);
+ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags);
+
+ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags)
+{
+    int error = atomic_load(&driver_getrandom_errno);
+
+    if (error != 0) {
+        errno = error;
+        return -1;
+    }
+    return __real_getrandom(bytes, size, flags);
 }
 
 /* --- a transport that counts --- */
@@ -232,6 +257,29 @@ static UNUSED uint32_t driver_written(const struct driver *driver, unsigned queu
         (const struct split_used *)(const void *)(driver_ram + driver_ring(queue) + DRIVER_USED);
 
     return used->ring[n % driver->device->queues[queue].size].length;
+}
+
+/* What no driver does: rings full of chance, of which the index moves on a little, so that some of
+ * it is looked at; most addresses are of memory, or just not. */
+static UNUSED void driver_garbage(struct driver *driver, unsigned queue, unsigned *seed)
+{
+    uint16_t size = driver->device->queues[queue].size;
+    uint8_t *ring = driver_ram + driver_ring(queue);
+    struct split_descriptor *descriptors = (struct split_descriptor *)(void *)ring;
+    struct split_available *available = (struct split_available *)(void *)(ring + DRIVER_AVAILABLE);
+
+    for (unsigned i = 0; i < size; i++) {
+        unsigned r = (unsigned)rand_r(seed);
+
+        descriptors[i].address =
+            r % 5 == 0 ? (uint64_t)rand_r(seed) << 33 : (uint64_t)rand_r(seed) % DRIVER_RAM_SIZE;
+        descriptors[i].length = r % 7 == 0 ? (uint32_t)rand_r(seed) : (uint32_t)rand_r(seed) % 9000;
+        descriptors[i].flags = (uint16_t)(rand_r(seed) % 8 & (r % 3 == 0 ? 7 : 3));
+        descriptors[i].next = (uint16_t)(rand_r(seed) % (size + 1));
+        available->ring[i] = (uint16_t)(rand_r(seed) % (size + (r % 11 == 0)));
+    }
+    STORE_RELEASE(available->index, (uint16_t)(driver_nr_used(queue) + rand_r(seed) % 8));
+    driver_kick(driver, queue);
 }
 
 #endif

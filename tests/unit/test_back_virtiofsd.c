@@ -21,7 +21,7 @@
 
 #include "back/vhost_user.h"
 #include "back/virtiofsd.h"
-#include "options_share.h"
+#include "options/share.h"
 #include "support/leak.h"
 
 struct bench {
@@ -327,7 +327,7 @@ static void test_texts_of_the_option(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         why[0] = '\0';
-        assert_int_equal(options_parse_share(cases[i].text, &options, why, sizeof(why)),
+        assert_int_equal(options_share_parse(cases[i].text, &options, why, sizeof(why)),
                          cases[i].dir == NULL ? -1 : 0);
         assert_string_equal(why, cases[i].why);
         if (cases[i].dir != NULL) {
@@ -337,7 +337,7 @@ static void test_texts_of_the_option(void **state)
         }
     }
     memset(name, 'a', PATH_MAX);
-    assert_int_equal(options_parse_share(name, &options, why, sizeof(why)), -1);
+    assert_int_equal(options_share_parse(name, &options, why, sizeof(why)), -1);
 }
 
 int main(void)

@@ -20,7 +20,7 @@
 
 #include "back/vsock_connect.h"
 #include "back/vsock_unix.h"
-#include "options_vsock.h"
+#include "options/vsock.h"
 #include "support/leak.h"
 
 struct dir {
@@ -273,7 +273,7 @@ static void test_texts_of_the_option(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         why[0] = '\0';
-        assert_int_equal(options_parse_vsock(cases[i].text, &options, why, sizeof(why)),
+        assert_int_equal(options_vsock_parse(cases[i].text, &options, why, sizeof(why)),
                          cases[i].path == NULL ? -1 : 0);
         assert_string_equal(why, cases[i].why);
         if (cases[i].path != NULL) {
@@ -284,7 +284,7 @@ static void test_texts_of_the_option(void **state)
     }
     memset(name, 'a', sizeof(name) - 1);
     name[sizeof(name) - 1] = '\0';
-    assert_int_equal(options_parse_vsock(name, &options, why, sizeof(why)), -1);
+    assert_int_equal(options_vsock_parse(name, &options, why, sizeof(why)), -1);
     assert_string_equal(why, "--vsock wants a path of at most 96 characters");
 }
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "options_disk.h"
+#include "options/disk.h"
 
 static void test_names_and_words(void **state)
 {
@@ -31,7 +31,7 @@ static void test_names_and_words(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct disk_option option;
+        struct options_disk option;
         char error[200] = "none";
 
         assert_int_equal(options_disk_parse(cases[i].text, &option, error, sizeof(error)), 0);
@@ -69,7 +69,7 @@ static void test_wrong_ones_are_told(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct disk_option option;
+        struct options_disk option;
         char error[200] = "none";
 
         assert_int_equal(options_disk_parse(cases[i].text, &option, error, sizeof(error)), -1);
@@ -80,7 +80,7 @@ static void test_wrong_ones_are_told(void **state)
 static void test_name_that_is_too_long(void **state)
 {
     char *text = malloc(PATH_MAX + 1);
-    struct disk_option option;
+    struct options_disk option;
     char error[200];
 
     (void)state;

@@ -9,11 +9,11 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#include "options_net.h"
+#include "options/net.h"
 
 static void assert_refused(const char *text, const char *expected)
 {
-    struct net_options options = {.queues = 77};
+    struct options_net options = {.queues = 77};
     char why[NET_OPTIONS_REASON] = "";
 
     assert_int_equal(options_net_parse(text, 0, &options, why), -1);
@@ -21,9 +21,9 @@ static void assert_refused(const char *text, const char *expected)
     assert_int_equal(options.queues, 77);
 }
 
-static struct net_options parse(const char *text)
+static struct options_net parse(const char *text)
 {
-    struct net_options options = {.queues = 77};
+    struct options_net options = {.queues = 77};
     char why[NET_OPTIONS_REASON] = "";
 
     assert_int_equal(options_net_parse(text, 0, &options, why), 0);
@@ -45,8 +45,8 @@ static void test_kinds_are_told(void **state)
 
 static void test_details_are_taken(void **state)
 {
-    const struct net_options tap = parse("tap=t,queues=16,mac=52:54:00:aB:Cd:eF");
-    const struct net_options user = parse(
+    const struct options_net tap = parse("tap=t,queues=16,mac=52:54:00:aB:Cd:eF");
+    const struct options_net user = parse(
         "user,hostfwd=tcp::2222-:22,mac=02:00:00:00:00:01,hostfwd=udp:127.0.0.1:1-10.0.2.9:65535");
 
     (void)state;
@@ -68,9 +68,9 @@ static void test_details_are_taken(void **state)
 
 static void test_address_lasts_and_differs_by_tap(void **state)
 {
-    const struct net_options one = parse("tap=tap0"), again = parse("tap=tap0,queues=2"),
+    const struct options_net one = parse("tap=tap0"), again = parse("tap=tap0,queues=2"),
                              other = parse("tap=tap1");
-    struct net_options first, second;
+    struct options_net first, second;
     char why[NET_OPTIONS_REASON];
 
     (void)state;

@@ -562,9 +562,15 @@ static void test_configuration_space_can_be_filled_to_its_end(void **state)
 
 /* --- lines --- */
 
-static int level_of(unsigned slot)
+/* KVM has it; on Arm only from the first start on. */
+static int level_of(struct bench *b, unsigned slot)
 {
-    return kvm->level[config_here().gsi[slot % HOSTVM_PCI_LINES]];
+    int level = b->bus->nr_raising[slot % HOSTVM_PCI_LINES] > 0;
+
+#if defined(__x86_64__)
+    assert_int_equal(kvm->level[config_here().gsi[slot % HOSTVM_PCI_LINES]], level);
+#endif
+    return level;
 }
 
 static void test_lines_are_shared_by_every_fourth_slot(void **state)
@@ -577,16 +583,16 @@ static void test_lines_are_shared_by_every_fourth_slot(void **state)
     }
     hostvm_pci_set_irq(functions[1], true);
     hostvm_pci_set_irq(functions[1], true);
-    assert_int_equal(level_of(1), 1);
-    assert_int_equal(level_of(0) + level_of(2) + level_of(3), 0);
+    assert_int_equal(level_of(b, 1), 1);
+    assert_int_equal(level_of(b, 0) + level_of(b, 2) + level_of(b, 3), 0);
     hostvm_pci_set_irq(functions[5], true);
     hostvm_pci_set_irq(functions[1], false);
-    assert_int_equal(level_of(1), 1);
+    assert_int_equal(level_of(b, 1), 1);
     hostvm_pci_set_irq(functions[5], false);
-    assert_int_equal(level_of(1), 0);
+    assert_int_equal(level_of(b, 1), 0);
     hostvm_pci_set_irq(functions[4], true);
     hostvm_pci_remove(functions[4]);
-    assert_int_equal(level_of(0), 0);
+    assert_int_equal(level_of(b, 0), 0);
     hostvm_pci_set_irq(NULL, true);
 }
 
@@ -597,15 +603,15 @@ static void test_a_disabled_line_is_pending(void **state)
 
     command(b, 0, NO_LINE);
     hostvm_pci_set_irq(function, true);
-    assert_int_equal(level_of(0), 0);
+    assert_int_equal(level_of(b, 0), 0);
     assert_int_equal(config_read(b, 0, 6, 2), 0x18);
     command(b, 0, 0);
-    assert_int_equal(level_of(0), 1);
+    assert_int_equal(level_of(b, 0), 1);
     command(b, 0, NO_LINE);
-    assert_int_equal(level_of(0), 0);
+    assert_int_equal(level_of(b, 0), 0);
     command(b, 0, 0);
     hostvm_pci_set_irq(function, false);
-    assert_int_equal(level_of(0), 0);
+    assert_int_equal(level_of(b, 0), 0);
     assert_int_equal(config_read(b, 0, 6, 2), 0x10);
 }
 
@@ -618,7 +624,7 @@ static void test_a_function_without_a_line_raises_none(void **state)
     config.has_line = false;
     function = add(b, 0, &config);
     hostvm_pci_set_irq(function, true);
-    assert_int_equal(level_of(0), 0);
+    assert_int_equal(level_of(b, 0), 0);
     assert_int_equal(config_read(b, 0, 0x3c, 2), 0);
 }
 
@@ -737,11 +743,11 @@ static void test_messages_take_the_place_of_the_line(void **state)
     hostvm_pci_function_t *function = add(b, 0, &plain);
 
     hostvm_pci_set_irq(function, true);
-    assert_int_equal(level_of(0), 1);
+    assert_int_equal(level_of(b, 0), 1);
     config_write(b, 0, MSIX + 2, 2, ENABLE | MASK_ALL);
-    assert_int_equal(level_of(0), 0);
+    assert_int_equal(level_of(b, 0), 0);
     config_write(b, 0, MSIX + 2, 2, 0);
-    assert_int_equal(level_of(0), 1);
+    assert_int_equal(level_of(b, 0), 1);
 }
 
 /* What a driver before left behind is not the next one's. */

@@ -501,6 +501,29 @@ static void test_start_that_fails_can_be_tried_again(void **state)
     end(b);
 }
 
+/* Whatever comes: what is not RAM stays as it is. */
+static void test_garbage_in_the_queues_harms_the_guest_alone(void **state)
+{
+    struct bench *b = begin(0);
+    unsigned seed = 1;
+
+    (void)state;
+    for (unsigned i = 0; i < 300; i++) {
+        driver_start(&b->driver, ALL, LINUX_QUEUES);
+        for (unsigned queue = 0; queue < 3; queue++) {
+            driver_garbage(&b->driver, queue, &seed);
+        }
+        worker_call(b->worker, nothing, NULL);
+    }
+    driver_start(&b->driver, ALL, LINUX_QUEUES);
+    settle(b);
+    assert_true(holds(HOLE, HOLE_END, FULL));
+    assert_true(balloon_count(b->balloon).given_back > 0);
+    assert_true(balloon_count(b->balloon).ignored > 0);
+    tell(b, INFLATE, NULL, 0);
+    end(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -521,6 +544,7 @@ int main(void)
         cmocka_unit_test(test_host_that_refuses_leaves_the_pages_as_they_are),
         cmocka_unit_test(test_creation_that_fails_leaves_nothing),
         cmocka_unit_test(test_start_that_fails_can_be_tried_again),
+        cmocka_unit_test(test_garbage_in_the_queues_harms_the_guest_alone),
     };
 
     return cmocka_run_group_tests_name("virtio balloon", tests, NULL, NULL);

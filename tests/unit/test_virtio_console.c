@@ -592,6 +592,34 @@ static void test_one_queue_alone_works(void **state)
     end(b);
 }
 
+static void test_garbage_in_the_queues_leaves_escape_keys(void **state)
+{
+    static char bytes[PIPE_SIZE];
+    struct bench *b = begin();
+    unsigned seed = 1;
+
+    (void)state;
+    assert_int_equal(fcntl(b->keys, F_SETFL, O_NONBLOCK), 0);
+    for (unsigned i = 0; i < 300; i++) {
+        driver_start(&b->driver, 0, BOTH);
+        driver_garbage(&b->driver, RECEIVE, &seed);
+        driver_garbage(&b->driver, TRANSMIT, &seed);
+        (void)!write(b->keys, "some keys", 9);
+        worker_call(b->worker, nothing, NULL);
+        while (read(b->screen, bytes, sizeof(bytes)) > 0) {
+        }
+    }
+    driver_start(&b->driver, 0, BOTH);
+    for (unsigned i = 0; i < 60; i++) {
+        guest_has_room(b, 0x1000, 4096);
+    }
+    settle(b);
+    type(b, "\001x");
+    assert_int_equal(atomic_load(&driver_nr_stops), 1);
+    b->terminal.is_hurried = true;
+    end(b);
+}
+
 /* The guest makes buffers available faster than they are served. */
 struct flood {
     struct bench *bench;
@@ -757,6 +785,7 @@ int main(void)
         cmocka_unit_test(test_buffers_the_wrong_way_round_are_given_back_as_they_are),
         cmocka_unit_test(test_broken_queue_stops_itself_alone),
         cmocka_unit_test(test_one_queue_alone_works),
+        cmocka_unit_test(test_garbage_in_the_queues_leaves_escape_keys),
         cmocka_unit_test(test_flood_of_output_leaves_the_worker_to_others),
         cmocka_unit_test(test_last_words_wait_for_their_reader),
         cmocka_unit_test(test_last_words_do_not_hold_up_what_is_urgent),

@@ -380,6 +380,43 @@ static void test_no_buffer_is_lost_or_used_twice(void **state)
     bench_delete(b);
 }
 
+/* As drivers cut them from larger blocks. */
+static void test_buffers_that_follow_each_other_are_told_apart(void **state)
+{
+    struct bench *b = bench_new(BIT_OF(VIRTIO_NET_F_MRG_RXBUF) | NET_GUEST_CSUM | NET_GUEST_TSO4);
+    unsigned used = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 800; i++) { /* a gap after each 50 */
+        add_in(b, RX, (size_t)i * 100 + i / 50 * 64, 100);
+    }
+    for (unsigned frame = 0; frame < 30; frame++) {
+        static const size_t sizes[] = {250, 40, 100, 1234};
+        size_t size = sizes[frame % 4];
+        unsigned nr = (unsigned)(size + 99) / 100;
+
+        far_send(b, size, (uint8_t)frame);
+        fake_wait_used(queue_of(b, RX), used + nr);
+        assert_int_equal(num_buffers_at(b, (size_t)used * 100 + used / 50 * 64), nr);
+        for (size_t i = 0; i < size; i++) {
+            unsigned buffer = used + (unsigned)i / 100;
+            size_t at = (size_t)buffer * 100 + buffer / 50 * 64 + i % 100;
+
+            if (i >= HEADER) {
+                assert_int_equal(b->bytes[at], (uint8_t)(frame + i));
+            }
+            if (i % 100 == 0) {
+                assert_int_equal(queue_of(b, RX)->used[buffer].id, buffer);
+                assert_int_equal(queue_of(b, RX)->used[buffer].written,
+                                 size - i < 100 ? size - i : 100);
+            }
+        }
+        used += nr;
+        assert_int_equal(queue_of(b, RX)->published, used);
+    }
+    bench_delete(b);
+}
+
 static void test_header_is_complete_across_pieces(void **state)
 {
     struct bench *b = bench_new(0);
@@ -446,6 +483,20 @@ static void test_frame_without_room_is_dropped_and_the_next_arrives(void **state
         assert_int_equal(b->bytes[500], 0);
         bench_delete(b);
     }
+}
+
+/* Somebody on the host's side sends more than its MTU: the driver need never have room for that. */
+static void test_frame_above_the_mtu_does_not_stop_the_others(void **state)
+{
+    struct bench *b = bench_new(BIT_OF(VIRTIO_NET_F_MRG_RXBUF));
+
+    (void)state;
+    add_in(b, RX, 0, 1600);
+    far_send(b, 1700, 1);
+    far_send(b, 100, 2);
+    fake_wait_used(queue_of(b, RX), 1);
+    assert_int_equal(queue_of(b, RX)->used[0].written, 100);
+    bench_delete(b);
 }
 
 static void test_message_without_a_header_is_dropped(void **state)
@@ -892,10 +943,12 @@ int main(void)
         cmocka_unit_test(test_frame_comes_to_lie_in_one_buffer),
         cmocka_unit_test(test_frame_comes_to_lie_in_several_buffers),
         cmocka_unit_test(test_no_buffer_is_lost_or_used_twice),
+        cmocka_unit_test(test_buffers_that_follow_each_other_are_told_apart),
         cmocka_unit_test(test_header_is_complete_across_pieces),
         cmocka_unit_test(test_frame_waits_for_a_buffer),
         cmocka_unit_test(test_frame_waits_until_there_is_room_for_the_largest),
         cmocka_unit_test(test_frame_without_room_is_dropped_and_the_next_arrives),
+        cmocka_unit_test(test_frame_above_the_mtu_does_not_stop_the_others),
         cmocka_unit_test(test_message_without_a_header_is_dropped),
         cmocka_unit_test(test_buffers_of_many_small_pieces_are_used),
         cmocka_unit_test(test_receive_buffer_without_room_is_a_failure),

@@ -7,9 +7,7 @@
 
 #include <hostvm/error.h>
 #include <hostvm/pci.h>
-#include <sel4vm/guest_irq_controller.h>
 
-#include "fake_controllers.h"
 #include "pci/bus.h"
 #include "support/envs.h"
 #include "support/fake_irqs.h"
@@ -114,10 +112,9 @@ static int set_up(void **state)
     };
 
     (void)driver_leak_begin(state);
-    kvm = fake_irqs_begin();
     (void)driver_begin();
+    kvm = driver.irqs;
     nr_starts = nr_stops = nr_config_writes = 0;
-    assert_int_equal(fake_controllers_start(&driver.vm), 0);
     bus = hostvm_pci_bus_create(&driver.vm, &config);
     assert_non_null(bus);
     device = make(42);
@@ -242,9 +239,15 @@ static void serve(unsigned index)
     hostvm_virtqueue_publish(queue);
 }
 
+/* KVM has it; on Arm only from the first start on. */
 static int line(void)
 {
-    return kvm->level[first_gsi() + 2];
+    int level = bus->nr_raising[2] > 0;
+
+#if defined(__x86_64__)
+    assert_int_equal(kvm->level[first_gsi() + 2], level);
+#endif
+    return level;
 }
 
 /* --- what is found --- */

@@ -17,9 +17,10 @@
 #include <hostvm/virtio.h>
 #include <hostvm/vm.h>
 #include <sel4vm/boot.h>
-#include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_ram.h>
 
+#include "fake_controllers.h"
+#include "support/fake_irqs.h"
 #include "support/fake_kvm.h"
 #include "support/leak.h"
 #include "virtio/ring.h"
@@ -49,6 +50,7 @@ struct driver_queue {
 struct driver {
     hostvm_env_t env;
     vm_t vm;
+    struct fake_irqs *irqs; /* what the VM's KVM was told */
     hostvm_virtio_t *device;
     bool is_packed;
     struct driver_queue queues[DRIVER_QUEUES];
@@ -62,7 +64,8 @@ static struct driver driver;
 static inline void driver_interrupted(struct hostvm_virtio *device, struct hostvm_virtqueue *queue)
 {
     (void)device;
-    driver.nr_interrupts[queue->index]++;
+    /* Whose thread it is, the device decides. */
+    (void)__atomic_fetch_add(&driver.nr_interrupts[queue->index], 1, __ATOMIC_RELAXED);
 }
 
 static inline void driver_config_interrupted(struct hostvm_virtio *device)
@@ -126,20 +129,22 @@ static inline vm_t *driver_begin(void)
 
     memset(&driver, 0, sizeof(driver));
     driver_said[0] = '\0';
-    fake_kvm_begin_with(&(struct fake_kvm_faults){.has_interrupts = true});
+    fake_kvm_begin();
+    driver.irqs = fake_irqs_begin();
     assert_int_equal(hostvm_env_create(&driver.env, &config), 0);
     assert_int_equal(vm_init(&driver.vm, &driver.env.vka, &driver.env.simple, driver.env.vspace,
                              &driver.env.io_ops, driver.env.endpoint, "driver"),
                      0);
     assert_int_equal(vm_ram_register_at(&driver.vm, 0, DRIVER_RAM, false), 0);
-    assert_int_equal(vm_create_default_irq_controller(&driver.vm), 0);
+    assert_int_equal(fake_controllers_start(&driver.vm), 0);
     return &driver.vm;
 }
 
 /* The device is gone by now. */
 static inline void driver_end(void)
 {
-    assert_int_equal(fake_kvm_eventfds(), 0);
+    assert_int_equal(driver.irqs->nr_irqfds, 0);
+    assert_int_equal(driver.irqs->nr_bells, 0);
     assert_int_equal(hostvm_vm_destroy(&driver.vm), 0);
     hostvm_env_destroy(&driver.env);
     fake_kvm_end();

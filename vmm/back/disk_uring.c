@@ -4,6 +4,7 @@
 #include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "back/disk_queue.h"
@@ -17,10 +18,15 @@ enum { KICK = 1, WATCH = 2 };
 /* Registered descriptors, by their places. */
 enum { FILE_DISK, FILE_KICK, FILE_WATCH, NR_FILES };
 
+/* Reads that go through the ring after one whose data was not in the host's memory. */
+enum { READS_AFTER_A_MISS = 32 };
+
 struct uring {
     struct disk_queue queue;
     struct io_uring ring;
-    struct disk_list refused; /* the ring had no place for them */
+    struct disk_list ended;  /* without the ring */
+    unsigned misses;         /* reads to go before the next is tried without it */
+    bool is_never_in_memory; /* the file system does not tell */
 };
 
 /* --- submitting --- */
@@ -80,7 +86,7 @@ static void submit_step(struct uring *uring, struct disk_io *io)
 
     if (sqe == NULL) {
         io->result = -ENOMEM;
-        disk_list_add(&uring->refused, io);
+        disk_list_add(&uring->ended, io); /* the ring has no place */
         return;
     }
     prepare(sqe, io);
@@ -88,9 +94,38 @@ static void submit_step(struct uring *uring, struct disk_io *io)
     io_uring_sqe_set_data(sqe, io);
 }
 
+/*
+ * What is in the host's memory is copied from there: a system call of its own takes less than a
+ * place in the ring. True: the request is done.
+ */
+static bool read_from_memory(struct uring *uring, struct disk_io *io)
+{
+    unsigned nr;
+    const struct iovec *iov = disk_io_memory(io, &nr);
+    ssize_t n = preadv2(disk_fd(uring->queue.disk), iov, (int)nr, (off_t)io->offset, RWF_NOWAIT);
+
+    if (n > 0) {
+        return !disk_io_proceed(io, n);
+    }
+    /* Whatever else there is, the ring will tell of. */
+    uring->is_never_in_memory = n < 0 && errno == EOPNOTSUPP;
+    uring->misses = READS_AFTER_A_MISS;
+    return false;
+}
+
 static void uring_start(struct disk_queue *queue, struct disk_io *io)
 {
-    submit_step((struct uring *)queue, io);
+    struct uring *uring = (struct uring *)queue;
+
+    if (io->op == DISK_READ && !uring->is_never_in_memory) {
+        if (uring->misses > 0) {
+            uring->misses--;
+        } else if (read_from_memory(uring, io)) {
+            disk_list_add(&uring->ended, io);
+            return;
+        }
+    }
+    submit_step(uring, io);
 }
 
 /* Stays: each write to an eventfd completes it once more, and the eventfd need not be read. */
@@ -155,14 +190,14 @@ static unsigned uring_wait(struct disk_queue *queue, bool may_sleep, struct disk
 
     /* What the calls say is of no use: signals are blocked, and what could not be begun stays in
      * the ring for the next time. */
-    if (may_sleep && uring->refused.first == NULL) {
+    if (uring->ended.first == NULL && may_sleep) {
         (void)io_uring_submit_and_wait(&uring->ring, 1);
-    } else {
+    } else if (uring->ended.first == NULL || io_uring_sq_ready(&uring->ring) > 0) {
         (void)io_uring_submit_and_get_events(&uring->ring);
     }
-    if (uring->refused.first != NULL) {
-        *done = uring->refused;
-        disk_list_init(&uring->refused);
+    if (uring->ended.first != NULL) {
+        *done = uring->ended;
+        disk_list_init(&uring->ended);
     }
     return reap(uring, done);
 }
@@ -238,7 +273,7 @@ struct disk_queue *disk_queue_create_uring(struct disk *disk, unsigned depth, in
         return NULL;
     }
     uring->queue = (struct disk_queue){.ops = &ops, .disk = disk};
-    disk_list_init(&uring->refused);
+    disk_list_init(&uring->ended);
     r = open_ring(&uring->ring, depth);
     if (r == 0) {
         r = set_up(uring, kick_fd, watch_fd);

@@ -20,9 +20,10 @@
 #include "back/net_user_protocol.h"
 
 enum {
-    MAX_TIMERS = 4,   /* libslirp has one, for router advertisements */
-    BATCH = 64,       /* frames of the guest before the sockets' turn */
-    PATIENCE_MS = 50, /* for a guest that takes no frames */
+    MAX_TIMERS = 4,     /* libslirp has one, for router advertisements */
+    BATCH = 64,         /* frames of the guest before the sockets' turn */
+    PATIENCE_MS = 50,   /* for a guest that takes no frames */
+    MAX_SOCKETS = 1024, /* each has some 256 KiB of buffers: what a guest can make this grow to */
     NOBODY = 65534,
     STATUS_USAGE = 64,
     STATUS_FAILED = 71,
@@ -320,11 +321,14 @@ static int open_forward(struct network *network, const char *text)
     return 0;
 }
 
-static void limit(int resource)
+static void limit(int resource, rlim_t most)
 {
-    const struct rlimit none = {0, 0};
+    struct rlimit limits;
 
-    (void)setrlimit(resource, &none); /* less is always allowed */
+    if (getrlimit(resource, &limits) == 0 && limits.rlim_cur > most) {
+        limits.rlim_cur = limits.rlim_max = most;
+        (void)setrlimit(resource, &limits); /* less is always allowed */
+    }
 }
 
 /* Sockets are all that is needed from here on, and /etc/resolv.conf. A libslirp that the guest has
@@ -338,9 +342,10 @@ static void drop_rights(void)
         (void)!setresgid(NOBODY, NOBODY, NOBODY);
         (void)!setresuid(NOBODY, NOBODY, NOBODY);
     }
-    limit(RLIMIT_CORE);
-    limit(RLIMIT_FSIZE);
-    limit(RLIMIT_NPROC);
+    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_FSIZE, 0);
+    limit(RLIMIT_NPROC, 0);
+    limit(RLIMIT_NOFILE, MAX_SOCKETS);
     (void)dup2(STDIN_FILENO, STDERR_FILENO); /* what would be printed, the guest has provoked */
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "back/disk.h"
 #include "back/net_tap.h"
@@ -66,7 +67,7 @@ static int status_of_open(int r)
     return r == -ENOMEM || r == -EMFILE || r == -ENFILE ? -EIO : -ENOENT;
 }
 
-static int create_disk(struct devices *devices, vm_t *vm, const struct disk_option *option,
+static int create_disk(struct devices *devices, vm_t *vm, const struct options_disk *option,
                        unsigned nr_cpus)
 {
     struct blk_config config = {.serial = option->serial, .nr_queues = nr_cpus};
@@ -86,14 +87,14 @@ static int create_disk(struct devices *devices, vm_t *vm, const struct disk_opti
 
 /* --- networks --- */
 
-static struct net_host *open_tap(struct nic *nic, const struct net_options *options, char *why,
+static struct net_host *open_tap(struct nic *nic, const struct options_net *options, char *why,
                                  size_t size)
 {
     nic->tap = net_tap_open(options->tap, options->queues, why, size);
     return nic->tap == NULL ? NULL : net_tap_host(nic->tap);
 }
 
-static struct net_host *start_user(struct nic *nic, const struct net_options *options, char *why,
+static struct net_host *start_user(struct nic *nic, const struct options_net *options, char *why,
                                    size_t size)
 {
     const struct net_user_config config = {.forwards = options->forwards,
@@ -103,7 +104,7 @@ static struct net_host *start_user(struct nic *nic, const struct net_options *op
     return nic->user == NULL ? NULL : net_user_host(nic->user);
 }
 
-static int create_net(struct devices *devices, vm_t *vm, const struct net_options *options)
+static int create_net(struct devices *devices, vm_t *vm, const struct options_net *options)
 {
     struct nic *nic = &devices->nics[devices->nr_nics++];
     char why[NET_OPTIONS_REASON] = "";
@@ -134,9 +135,10 @@ static int create_share(struct devices *devices, vm_t *vm, const struct options_
     const struct fs_config config = {
         .dir = options->dir, .tag = options->tag, .is_readonly = options->is_readonly};
     struct fs *fs = fs_create(vm, &config);
+    struct stat st;
 
     if (fs == NULL) {
-        return -EIO;
+        return stat(options->dir, &st) == 0 && S_ISDIR(st.st_mode) ? -EIO : -ENOENT;
     }
     devices->shares[devices->nr_shares++] = fs;
     return enlist(devices, fs_device(fs));

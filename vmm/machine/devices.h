@@ -8,12 +8,12 @@
 #include <hostvm/pci.h>
 #include <hostvm/virtio.h>
 
-#include "options_balloon.h"
-#include "options_console.h"
-#include "options_disk.h"
-#include "options_net.h"
-#include "options_share.h"
-#include "options_vsock.h"
+#include "options/balloon.h"
+#include "options/console.h"
+#include "options/disk.h"
+#include "options/net.h"
+#include "options/share.h"
+#include "options/vsock.h"
 
 enum { DEVICES_MAX = 15, DEVICES_MAX_DISKS = 10, DEVICES_MAX_NETS = 4, DEVICES_MAX_SHARES = 4 };
 
@@ -26,9 +26,9 @@ enum devices_transport {
 /* What the user asked for. */
 struct devices_config {
     enum devices_transport transport;
-    struct disk_option disks[DEVICES_MAX_DISKS];
+    struct options_disk disks[DEVICES_MAX_DISKS];
     unsigned nr_disks;
-    struct net_options nets[DEVICES_MAX_NETS];
+    struct options_net nets[DEVICES_MAX_NETS];
     unsigned nr_nets;
     struct options_share shares[DEVICES_MAX_SHARES];
     unsigned nr_shares;

@@ -309,7 +309,7 @@ static void receive_kicked(void *cookie, uint32_t events)
 
 /* --- the driver --- */
 
-static void tell_size(void *cookie)
+static void set_size(void *cookie)
 {
     struct virtio_console *console = cookie;
     uint16_t cols, rows;
@@ -320,6 +320,14 @@ static void tell_size(void *cookie)
         size[1] = htole16(rows);
         (void)hostvm_virtio_set_config(console->device, 0, size, sizeof(size)); /* they fit */
     }
+}
+
+/* Of two at once the later one tells what is true: sizes are read and told by one thread. */
+static void tell_size(void *cookie)
+{
+    struct virtio_console *console = cookie;
+
+    worker_call(console->worker, set_size, console);
 }
 
 /* The watches are always there: a queue without a driver does not ask for anything. */

@@ -45,18 +45,12 @@ static void host_lost(struct net_pair *pair)
 
 static void stock_compact(struct net_stock *stock)
 {
-    unsigned nr_buffers = stock->end - stock->first;
-    unsigned nr_pieces = stock->end_piece - stock->first_piece;
-
-    memmove(stock->buffers, &stock->buffers[stock->first], nr_buffers * sizeof(stock->buffers[0]));
+    stock->end -= stock->first;
+    stock->end_piece -= stock->first_piece;
+    memmove(stock->buffers, &stock->buffers[stock->first], stock->end * sizeof(stock->buffers[0]));
     memmove(stock->pieces, &stock->pieces[stock->first_piece],
-            nr_pieces * sizeof(stock->pieces[0]));
-    for (unsigned i = 0; i < nr_buffers; i++) {
-        stock->buffers[i].iov -= stock->first_piece;
-    }
+            stock->end_piece * sizeof(stock->pieces[0]));
     stock->first = stock->first_piece = 0;
-    stock->end = nr_buffers;
-    stock->end_piece = nr_pieces;
 }
 
 /* For one more buffer, whatever it consists of. */
@@ -66,12 +60,29 @@ static bool stock_has_room(struct net_stock *stock)
         stock->end_piece + NET_BUFFER_PIECES <= NET_STOCK_PIECES) {
         return true;
     }
-    if (stock->first == 0) {
-        return false;
-    }
     stock_compact(stock);
     return stock->end < NET_STOCK_BUFFERS &&
            stock->end_piece + NET_BUFFER_PIECES <= NET_STOCK_PIECES;
+}
+
+static bool continues(const struct net_stock *stock, const struct iovec *piece)
+{
+    const struct iovec *last;
+
+    if (stock->first_piece == stock->end_piece) {
+        return false;
+    }
+    last = &stock->pieces[stock->end_piece - 1];
+    return (uint8_t *)last->iov_base + last->iov_len == piece->iov_base;
+}
+
+static void stock_add_piece(struct net_stock *stock, const struct iovec *piece)
+{
+    if (continues(stock, piece)) {
+        stock->pieces[stock->end_piece - 1].iov_len += piece->iov_len;
+    } else {
+        stock->pieces[stock->end_piece++] = *piece;
+    }
 }
 
 /* As hostvm_virtqueue_pop. */
@@ -81,7 +92,7 @@ static int stock_add(struct net_pair *pair)
     hostvm_virtio_buffer_t *buffer = &stock->buffers[stock->end];
     int r;
 
-    buffer->iov = &stock->pieces[stock->end_piece];
+    buffer->iov = pair->rx_pieces;
     buffer->iov_max = NET_BUFFER_PIECES;
     r = hostvm_virtqueue_pop(pair->rx, buffer);
     if (r <= 0) {
@@ -91,10 +102,26 @@ static int stock_add(struct net_pair *pair)
         hostvm_virtio_fail(pair->device, "network: a receive buffer without room for a header");
         return -1;
     }
+    for (unsigned i = 0; i < buffer->nr_in; i++) {
+        stock_add_piece(stock, &buffer->iov[i]);
+    }
     stock->end++;
-    stock->end_piece += buffer->nr_in;
     stock->size += buffer->in_size;
     return 1;
+}
+
+static void stock_drop(struct net_stock *stock, size_t size)
+{
+    stock->size -= size;
+    while (size > 0) {
+        struct iovec *piece = &stock->pieces[stock->first_piece];
+        size_t part = size < piece->iov_len ? size : piece->iov_len;
+
+        piece->iov_base = (uint8_t *)piece->iov_base + part;
+        piece->iov_len -= part;
+        stock->first_piece += piece->iov_len == 0;
+        size -= part;
+    }
 }
 
 /* The first nr buffers are the driver's again, with size bytes in them. */
@@ -106,8 +133,7 @@ static void stock_return(struct net_pair *pair, unsigned nr, size_t size)
         const hostvm_virtio_buffer_t *buffer = &stock->buffers[stock->first++];
         size_t written = size < buffer->in_size ? size : buffer->in_size;
 
-        stock->first_piece += buffer->nr_in;
-        stock->size -= buffer->in_size;
+        stock_drop(stock, buffer->in_size);
         size -= written;
         hostvm_virtqueue_push(pair->rx, buffer, written);
     }
@@ -186,15 +212,18 @@ static unsigned count_buffers(const struct net_stock *stock, size_t size)
 }
 
 /* The one field of the header that no host side writes. */
-static void set_num_buffers(const struct net_stock *stock, uint16_t nr)
+static void set_num_buffers(struct net_stock *stock, uint16_t nr)
 {
-    const hostvm_virtio_buffer_t *buffer = &stock->buffers[stock->first];
     const size_t offset = offsetof(struct virtio_net_hdr_mrg_rxbuf, num_buffers);
+    struct iovec *piece = &stock->pieces[stock->first_piece];
 
-    if (buffer->iov[0].iov_len >= HEADER_SIZE) {
-        memcpy((uint8_t *)buffer->iov[0].iov_base + offset, &nr, sizeof(nr));
+    if (piece->iov_len >= HEADER_SIZE) {
+        memcpy((uint8_t *)piece->iov_base + offset, &nr, sizeof(nr));
     } else {
-        (void)hostvm_virtio_write(buffer, offset, &nr, sizeof(nr)); /* it is that long */
+        const hostvm_virtio_buffer_t all = {.iov = piece,
+                                            .nr_in = stock->end_piece - stock->first_piece};
+
+        (void)hostvm_virtio_write(&all, offset, &nr, sizeof(nr)); /* it is that long */
     }
 }
 
@@ -202,8 +231,9 @@ static void deliver(struct net_pair *pair, size_t size)
 {
     unsigned nr;
 
-    if (size > pair->stock.size) { /* it is lost; the next one shall not be */
+    if (size > pair->stock.size) { /* it is lost; the next one shall not be, if the driver can */
         pair->wanted = LARGEST_FRAME;
+        pair->had_enough = false;
         return;
     }
     if (size < HEADER_SIZE) {

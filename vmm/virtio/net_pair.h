@@ -22,10 +22,13 @@ enum {
     NET_STOCK_BUFFERS = 512,
 };
 
-/* Receive buffers taken from the queue that no frame has filled yet: a window, one side of which is
- * filled and the other used up, until it is moved back to the start. */
+/*
+ * Receive buffers taken from the queue that no frame has filled yet: two windows, one side of which
+ * is filled and the other used up, until they are moved back to the start. Drivers cut their
+ * buffers from larger blocks: those that follow each other in memory are one piece for readv(2).
+ */
 struct net_stock {
-    hostvm_virtio_buffer_t buffers[NET_STOCK_BUFFERS]; /* [first, end), their pieces in order */
+    hostvm_virtio_buffer_t buffers[NET_STOCK_BUFFERS]; /* [first, end); without their pieces */
     unsigned first, end;
     struct iovec pieces[NET_STOCK_PIECES + 1]; /* [first_piece, end_piece), one more is free */
     unsigned first_piece, end_piece;
@@ -50,7 +53,8 @@ struct net_pair {
     bool is_watched;
     uint32_t events; /* of fd that are watched for */
     struct net_stock stock;
-    bool is_held; /* the host side had no room for the frame in held */
+    struct iovec rx_pieces[NET_BUFFER_PIECES]; /* of the buffer that comes into it */
+    bool is_held;                              /* the host side had no room for the frame in held */
     hostvm_virtio_buffer_t held;
     struct iovec tx_pieces[NET_BUFFER_PIECES];
 };

@@ -10,15 +10,18 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <hostvm/error.h>
+#include <hostvm/vm.h>
+
 enum {
     DEVICE_ID = 4,
     QUEUE_SIZE = 64,
-    MAX_PIECES = 32,
     MAX_BYTES = 1 << 16, /* of one request: what is not filled, the driver asks for again */
     MAX_REQUESTS = 16,   /* at a time: others wait for the worker, too */
 };
 
 struct rng {
+    vm_t *vm;
     hostvm_virtio_t *device;
     struct worker *worker;
 };
@@ -51,14 +54,20 @@ static void serve(void *cookie, uint32_t events)
 {
     struct rng *rng = cookie;
     hostvm_virtqueue_t *queue = hostvm_virtio_queue(rng->device, 0);
-    struct iovec pieces[MAX_PIECES];
-    hostvm_virtio_buffer_t buffer = {.iov = pieces, .iov_max = MAX_PIECES};
+    struct iovec pieces[QUEUE_SIZE]; /* a driver may make use of them all for one buffer */
+    hostvm_virtio_buffer_t buffer = {.iov = pieces, .iov_max = QUEUE_SIZE};
     eventfd_t count;
 
     (void)events;
     (void)eventfd_read(hostvm_virtqueue_fd(queue), &count);
     for (int i = 0; i < MAX_REQUESTS && hostvm_virtqueue_pop(queue, &buffer) > 0; i++) {
-        hostvm_virtqueue_push(queue, &buffer, fill(&buffer));
+        size_t filled = fill(&buffer);
+
+        if (filled == 0 && buffer.in_size > 0) { /* it is never empty: virtio 1.2, 5.4.6.1 */
+            hostvm_virtio_fail(rng->device, "the host has no random numbers");
+            return;
+        }
+        hostvm_virtqueue_push(queue, &buffer, filled);
     }
     hostvm_virtqueue_publish(queue);
     if (hostvm_virtqueue_rearm(queue)) {
@@ -69,10 +78,16 @@ static void serve(void *cookie, uint32_t events)
 static int start(void *cookie, uint64_t features)
 {
     struct rng *rng = cookie;
+    int r = worker_watch(rng->worker, hostvm_virtqueue_fd(hostvm_virtio_queue(rng->device, 0)),
+                         EPOLLIN, serve, rng);
 
     (void)features;
-    return worker_watch(rng->worker, hostvm_virtqueue_fd(hostvm_virtio_queue(rng->device, 0)),
-                        EPOLLIN, serve, rng);
+    if (r < 0) {
+        hostvm_vm_log(rng->vm, HOSTVM_LOG_ERROR, "cannot watch the entropy device's queue: %s",
+                      strerror(-r));
+        return -1;
+    }
+    return 0;
 }
 
 static void stop(void *cookie)
@@ -99,6 +114,7 @@ struct rng *rng_create(vm_t *vm, struct worker *worker)
         (void)fprintf(stderr, "hostvm: no memory for the entropy device: %s\n", strerror(ENOMEM));
         return NULL;
     }
+    rng->vm = vm;
     rng->worker = worker;
     rng->device = hostvm_virtio_create(vm, &config);
     if (rng->device == NULL) {

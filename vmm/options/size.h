@@ -12,10 +12,10 @@
 
 /* The number that text begins with, and what is behind it. False: there is none, or one too large.
  */
-bool options_parse_number(const char *text, uint64_t *ret, const char **ret_end);
+bool options_number_parse(const char *text, uint64_t *ret, const char **ret_end);
 
 /* A size in bytes: a number with suffix K, M, G or T; without one MiB. False: text is none. More
  * than 64 bits hold is UINT64_MAX. */
-bool options_parse_size(const char *text, uint64_t *ret);
+bool options_size_parse(const char *text, uint64_t *ret);
 
 #endif

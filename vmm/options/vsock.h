@@ -15,6 +15,10 @@ struct options_vsock {
 };
 
 /* Reads "PATH[,cid=N]". 0; -1 with why not, a line for the user. */
-int options_parse_vsock(const char *text, struct options_vsock *ret, char *why, size_t why_size);
+int options_vsock_parse(const char *text, struct options_vsock *ret, char *why, size_t why_size);
+
+/* For options_print_help. */
+#define OPTIONS_VSOCK_HELP                                                                         \
+    "  --vsock PATH      sockets between guest and host, through a Unix socket (cid=N)\n"
 
 #endif

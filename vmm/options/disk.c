@@ -1,5 +1,5 @@
 /* What follows --disk: FILE[,ro][,serial=S]. */
-#include "options_disk.h"
+#include "options/disk.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -57,7 +57,7 @@ static bool is_serial(const char *word, size_t length)
 }
 
 static int take_serial(const struct parser *parser, const char *word, size_t length,
-                       struct disk_option *ret)
+                       struct options_disk *ret)
 {
     if (ret->serial[0] != '\0') {
         return complain(parser, "--disk '%s' has two serial numbers", parser->text);
@@ -74,7 +74,7 @@ static int take_serial(const struct parser *parser, const char *word, size_t len
 }
 
 static int take_word(const struct parser *parser, const char *word, size_t length,
-                     struct disk_option *ret)
+                     struct options_disk *ret)
 {
     const size_t prefix = strlen(SERIAL);
 
@@ -91,12 +91,12 @@ static int take_word(const struct parser *parser, const char *word, size_t lengt
                     parser->text, (int)length, word);
 }
 
-int options_disk_parse(const char *text, struct disk_option *ret, char *error, size_t error_size)
+int options_disk_parse(const char *text, struct options_disk *ret, char *error, size_t error_size)
 {
     const struct parser parser = {text, error, error_size};
     const char *rest;
 
-    *ret = (struct disk_option){0};
+    *ret = (struct options_disk){0};
     rest = take_path(text, ret->path, sizeof(ret->path));
     if (rest == NULL) {
         return complain(&parser, "--disk has the name of a file that is too long");

@@ -1,5 +1,5 @@
 /* Reading the text of --share. */
-#include "options_share.h"
+#include "options/share.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +35,7 @@ static int parse_word(const char *text, size_t length, struct options_share *ret
     return -1;
 }
 
-int options_parse_share(const char *text, struct options_share *ret, char *why, size_t why_size)
+int options_share_parse(const char *text, struct options_share *ret, char *why, size_t why_size)
 {
     size_t length = strcspn(text, ",");
 

@@ -1,5 +1,5 @@
 /* Reading --net. */
-#include "options_net.h"
+#include "options/net.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -79,7 +79,7 @@ static int parse_mac(const struct part *part, uint8_t mac[6])
     return 0;
 }
 
-static int set_mac(const struct part *part, struct net_options *options, char *why)
+static int set_mac(const struct part *part, struct options_net *options, char *why)
 {
     static const uint8_t none[6];
 
@@ -95,7 +95,7 @@ static int set_mac(const struct part *part, struct net_options *options, char *w
 
 /* The same each time, for DHCP servers and interface names; another one for each tap of each host,
  * for they may meet on a bridge. (FNV-1a; the bit for addresses that nobody has given out.) */
-static void make_mac(struct net_options *options, unsigned place)
+static void make_mac(struct options_net *options, unsigned place)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     char text[256 + NET_TAP_NAME] = "";
@@ -115,7 +115,7 @@ static void make_mac(struct net_options *options, unsigned place)
 
 /* --- the parts --- */
 
-static int add_forward(const struct part *part, struct net_options *options, char *why)
+static int add_forward(const struct part *part, struct options_net *options, char *why)
 {
     if (options->nr_forwards == NET_MAX_FORWARDS) {
         return refuse(why, "there are more than %d hostfwd=", NET_MAX_FORWARDS);
@@ -127,7 +127,7 @@ static int add_forward(const struct part *part, struct net_options *options, cha
     return 0;
 }
 
-static int set_queues(const struct part *part, struct net_options *options, char *why)
+static int set_queues(const struct part *part, struct options_net *options, char *why)
 {
     unsigned number = 0;
     size_t i = 0;
@@ -146,7 +146,7 @@ static int set_queues(const struct part *part, struct net_options *options, char
     return 0;
 }
 
-static int set_tap(const struct part *part, struct net_options *options, char *why)
+static int set_tap(const struct part *part, struct options_net *options, char *why)
 {
     if (part->size == 0 || part->size >= sizeof(options->tap) ||
         memchr(part->text, '/', part->size) != NULL) {
@@ -159,7 +159,7 @@ static int set_tap(const struct part *part, struct net_options *options, char *w
     return 0;
 }
 
-static int set_kind(struct part *part, struct net_options *options, char *why)
+static int set_kind(struct part *part, struct options_net *options, char *why)
 {
     if (is_word(part, "none")) {
         return 0;
@@ -174,7 +174,7 @@ static int set_kind(struct part *part, struct net_options *options, char *why)
     return refuse(why, "--net wants user, tap=NAME or none, not '%.*s'", SHOWN(*part));
 }
 
-static int set_detail(struct part *part, struct net_options *options, char *why)
+static int set_detail(struct part *part, struct options_net *options, char *why)
 {
     if (options->kind != NET_NONE && take_name(part, "mac=")) {
         return set_mac(part, options, why);
@@ -192,10 +192,10 @@ static int set_detail(struct part *part, struct net_options *options, char *why)
                   SHOWN(*part));
 }
 
-int options_net_parse(const char *text, unsigned place, struct net_options *ret,
+int options_net_parse(const char *text, unsigned place, struct options_net *ret,
                       char why[NET_OPTIONS_REASON])
 {
-    struct net_options options = {.kind = NET_NONE};
+    struct options_net options = {.kind = NET_NONE};
     struct part part = next_part(&text);
     int r = set_kind(&part, &options, why);
 

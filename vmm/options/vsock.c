@@ -1,5 +1,5 @@
 /* Reading the text of --vsock. */
-#include "options_vsock.h"
+#include "options/vsock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ static int parse_cid(const char *text, uint32_t *ret)
     return 0;
 }
 
-int options_parse_vsock(const char *text, struct options_vsock *ret, char *why, size_t why_size)
+int options_vsock_parse(const char *text, struct options_vsock *ret, char *why, size_t why_size)
 {
     size_t length = strcspn(text, ",");
     const char *rest = text + length;

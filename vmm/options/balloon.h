@@ -12,11 +12,11 @@ struct options_balloon {
 };
 
 /* 0; -1 with why not, a line for the user. */
-int options_parse_balloon(const char *text, struct options_balloon *ret, char *why,
+int options_balloon_parse(const char *text, struct options_balloon *ret, char *why,
                           size_t why_size);
 
 /* Whether it leaves the guest something of its memory; as above. */
-int options_check_balloon(const struct options_balloon *balloon, uint64_t mem, char *why,
+int options_balloon_check(const struct options_balloon *balloon, uint64_t mem, char *why,
                           size_t why_size);
 
 /* For options_print_help. */

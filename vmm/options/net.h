@@ -17,7 +17,7 @@ enum net_kind {
 enum { NET_MAX_FORWARDS = 16, NET_MAX_QUEUES = 16, NET_TAP_NAME = 16 };
 
 /* All zero: no network. */
-struct net_options {
+struct options_net {
     enum net_kind kind;
     struct net_forward forwards[NET_MAX_FORWARDS]; /* of a user network */
     unsigned nr_forwards;
@@ -37,7 +37,14 @@ enum { NET_OPTIONS_REASON = 200 };
  * place counts the networks of the VM, 0, 1, ... Returns 0, or -1: why is what is wrong, in one
  * line. Nothing in ret points to text.
  */
-int options_net_parse(const char *text, unsigned place, struct net_options *ret,
+int options_net_parse(const char *text, unsigned place, struct options_net *ret,
                       char why[NET_OPTIONS_REASON]);
+
+/* For options_print_help. */
+#define OPTIONS_NET_HELP                                                                           \
+    "  --net user|tap=NAME|none\n"                                                                 \
+    "                    a network: one of its own behind this machine's (hostfwd=..., mac=...), " \
+    "an existing\n"                                                                                \
+    "                    tap (queues=N, mac=...), or none; repeatable\n"
 
 #endif

@@ -1,10 +1,10 @@
 /* Reading the text of --console. */
-#include "options_console.h"
+#include "options/console.h"
 
 #include <stdio.h>
 #include <string.h>
 
-int options_parse_console(const char *text, bool *ret_is_virtio, char *why, size_t why_size)
+int options_console_parse(const char *text, bool *ret_is_virtio, char *why, size_t why_size)
 {
     *ret_is_virtio = strcmp(text, "virtio") == 0;
     if (*ret_is_virtio || strcmp(text, "serial") == 0) {

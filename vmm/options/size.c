@@ -1,12 +1,12 @@
 /* Reading numbers and sizes. */
-#include "options_size.h"
+#include "options/size.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-bool options_parse_number(const char *text, uint64_t *ret, const char **ret_end)
+bool options_number_parse(const char *text, uint64_t *ret, const char **ret_end)
 {
     char *end;
 
@@ -35,13 +35,13 @@ static uint64_t unit_of(const char *suffix)
     return 0;
 }
 
-bool options_parse_size(const char *text, uint64_t *ret)
+bool options_size_parse(const char *text, uint64_t *ret)
 {
     const char *suffix = "";
     uint64_t number = 0;
     uint64_t unit = 0;
 
-    if (options_parse_number(text, &number, &suffix)) {
+    if (options_number_parse(text, &number, &suffix)) {
         unit = unit_of(suffix);
     }
     if (unit == 0) {

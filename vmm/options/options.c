@@ -1,5 +1,5 @@
 /* Reading the command line, and everything it says about itself. */
-#include "options.h"
+#include "options/options.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "options_size.h"
+#include "options/size.h"
 #include "status.h"
 
 /* Below this no format that is supported fits; above it no window mirrors the guest. */
@@ -49,17 +49,8 @@ void options_print_help(void)
         "repeatable\n"
         "  --append TEXT     the guest's command line\n"
         "  --mem SIZE        RAM, with suffix K, M, G or T; without one MiB (256M)\n"
-        "  --cpus N          processors (1)\n" OPTIONS_DISK_HELP "  --net user|tap=NAME|none\n"
-        "                    a network: one of its own behind this machine's (hostfwd=..., "
-        "mac=...), "
-        "an existing\n"
-        "                    tap (queues=N, mac=...), or none; repeatable\n"
-        "  --share DIR       a folder of the host, mounted by its tag (tag=NAME; share), to be "
-        "read "
-        "only (ro);\n"
-        "                    takes virtiofsd; repeatable\n"
-        "  --vsock PATH      sockets between guest and host, through a Unix socket "
-        "(cid=N)\n" OPTIONS_CONSOLE_HELP OPTIONS_BALLOON_HELP
+        "  --cpus N          processors (1)\n" OPTIONS_DISK_HELP OPTIONS_NET_HELP OPTIONS_SHARE_HELP
+            OPTIONS_VSOCK_HELP OPTIONS_CONSOLE_HELP OPTIONS_BALLOON_HELP
         "  --virtio mmio|pci how the guest finds its virtio devices (mmio)\n"
         "  --debug-exit      a write to port 0xf4, on arm64 to address 0x90f4000, ends the VM with "
         "status\n"
@@ -86,7 +77,7 @@ static int parse_mem(const char *text, uint64_t *ret)
 {
     uint64_t size;
 
-    if (!options_parse_size(text, &size)) {
+    if (!options_size_parse(text, &size)) {
         return usage_error("--mem wants a size such as 256M or 2G, not '%s'", text);
     }
     if (size > MEM_MAX || size < MEM_MIN) {
@@ -101,7 +92,7 @@ static int parse_cpus(const char *text, unsigned *ret)
     const char *end = "";
     uint64_t number = 0;
 
-    if (!options_parse_number(text, &number, &end) || *end != '\0' || number < 1 ||
+    if (!options_number_parse(text, &number, &end) || *end != '\0' || number < 1 ||
         number > CPUS_MAX) {
         return usage_error("--cpus wants a number from 1 to %d, not '%s'", CPUS_MAX, text);
     }
@@ -155,7 +146,7 @@ static int add_share(struct devices_config *devices, const char *text)
     if (devices->nr_shares == DEVICES_MAX_SHARES) {
         return usage_error("there are more than %d --share options", DEVICES_MAX_SHARES);
     }
-    if (options_parse_share(text, share, why, sizeof(why)) != 0) {
+    if (options_share_parse(text, share, why, sizeof(why)) != 0) {
         return usage_error("%s", why);
     }
     for (unsigned i = 0; i < devices->nr_shares; i++) {
@@ -174,28 +165,28 @@ static int set_vsock(struct devices_config *devices, const char *text)
     if (devices->vsock.is_given) {
         return usage_error("there is more than one --vsock");
     }
-    return option_error(options_parse_vsock(text, &devices->vsock, why, sizeof(why)), why);
+    return option_error(options_vsock_parse(text, &devices->vsock, why, sizeof(why)), why);
 }
 
 static int set_console(struct devices_config *devices, const char *text)
 {
     char why[ERROR_SIZE];
 
-    return option_error(options_parse_console(text, &devices->has_console, why, sizeof(why)), why);
+    return option_error(options_console_parse(text, &devices->has_console, why, sizeof(why)), why);
 }
 
 static int set_balloon(struct devices_config *devices, const char *text)
 {
     char why[ERROR_SIZE];
 
-    return option_error(options_parse_balloon(text, &devices->balloon, why, sizeof(why)), why);
+    return option_error(options_balloon_parse(text, &devices->balloon, why, sizeof(why)), why);
 }
 
 static int check_devices(const struct devices_config *devices, uint64_t mem)
 {
     char why[ERROR_SIZE];
 
-    if (options_check_balloon(&devices->balloon, mem, why, sizeof(why)) != 0) {
+    if (options_balloon_check(&devices->balloon, mem, why, sizeof(why)) != 0) {
         return usage_error("%s", why);
     }
     if (devices_count(devices) > DEVICES_MAX) {

@@ -8,7 +8,7 @@
 
 enum { DISK_SERIAL_MAX = 20 }; /* characters */
 
-struct disk_option {
+struct options_disk {
     char path[PATH_MAX];
     bool is_readonly;
     char serial[DISK_SERIAL_MAX + 1]; /* "": none */
@@ -16,7 +16,7 @@ struct disk_option {
 
 /* A comma that belongs to the file's name is doubled. 0; -1: what is wrong is left in error, for a
  * line of its own. */
-int options_disk_parse(const char *text, struct disk_option *ret, char *error, size_t error_size);
+int options_disk_parse(const char *text, struct options_disk *ret, char *error, size_t error_size);
 
 /* For options_print_help. */
 #define OPTIONS_DISK_HELP                                                                          \

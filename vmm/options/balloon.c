@@ -1,15 +1,15 @@
 /* Reading the text of --balloon. */
-#include "options_balloon.h"
+#include "options/balloon.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "options_size.h"
+#include "options/size.h"
 
-int options_parse_balloon(const char *text, struct options_balloon *ret, char *why, size_t why_size)
+int options_balloon_parse(const char *text, struct options_balloon *ret, char *why, size_t why_size)
 {
     *ret = (struct options_balloon){.is_there = strcmp(text, "none") != 0};
-    if (ret->is_there && !options_parse_size(text, &ret->target)) {
+    if (ret->is_there && !options_size_parse(text, &ret->target)) {
         (void)snprintf(why, why_size, "--balloon wants a size such as 256M, or none, not '%s'",
                        text);
         return -1;
@@ -17,7 +17,7 @@ int options_parse_balloon(const char *text, struct options_balloon *ret, char *w
     return 0;
 }
 
-int options_check_balloon(const struct options_balloon *balloon, uint64_t mem, char *why,
+int options_balloon_check(const struct options_balloon *balloon, uint64_t mem, char *why,
                           size_t why_size)
 {
     if (balloon->target < mem) {

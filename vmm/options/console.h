@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 /* 0; -1 with why not, a line for the user. */
-int options_parse_console(const char *text, bool *ret_is_virtio, char *why, size_t why_size);
+int options_console_parse(const char *text, bool *ret_is_virtio, char *why, size_t why_size);
 
 /* For options_print_help. */
 #define OPTIONS_CONSOLE_HELP                                                                       \
