@@ -132,8 +132,8 @@ test_refusals() {
     complains 'dump_that_cannot_be_written_is_71' 71 \
         "hostvm: cannot write the device tree to 'none/dtb': No such file or directory" --dump-dtb none/dtb
     complains 'acpi_tables_are_refused' 64 'hostvm: an arm64 machine has no ACPI tables: see --dump-dtb' --dump-acpi dir
-    complains 'too_many_processors_are_64' 64 "hostvm: --cpus wants a number from 1 to 16, not '17'; see hostvm --help" \
-        "$guests/hello" --cpus 17
+    complains 'too_many_processors_are_64' 64 "hostvm: --cpus wants a number from 1 to 123, not '124'; see hostvm --help" \
+        "$guests/hello" --cpus 124
     complains 'too_much_memory_is_64' 64 "hostvm: --mem '513G' is out of range: 2M to 512G; see hostvm --help" \
         "$guests/hello" --mem 513G
 }
