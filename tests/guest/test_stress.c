@@ -18,11 +18,11 @@
  * fifteen seconds together where KVM emulates what the guest does, with the thread sanitizer as
  * well. */
 #if defined(__SANITIZE_ADDRESS__)
-enum { ROUNDS = 100, ROUNDS_OF_FOUR = 50 };
+enum { ROUNDS = 100, ROUNDS_OF_FOUR = 30 };
 #elif defined(__SANITIZE_THREAD__)
-enum { ROUNDS = 500, ROUNDS_OF_FOUR = 250 };
+enum { ROUNDS = 500, ROUNDS_OF_FOUR = 120 };
 #else
-enum { ROUNDS = 600, ROUNDS_OF_FOUR = 300 };
+enum { ROUNDS = 600, ROUNDS_OF_FOUR = 150 };
 #endif
 
 enum {
