@@ -14,20 +14,27 @@
 
 #define CONFIG_WORD_SIZE 64
 
-/* Vcpus that one VM can have. */
-#define CONFIG_MAX_NUM_NODES 16
-
 #define CONFIG_PRINTING 1
 
+/*
+ * CONFIG_MAX_NUM_NODES, the vcpus that one VM can have; the host's KVM may give fewer (max_vcpus of
+ * hostvm_host_check). On x86-64 each has one of the local APIC's eight-bit numbers, of which 255
+ * means all (Intel SDM 3A, 11.4.6 and 11.6.2) and 254 is left to an I/O APIC. On arm64 each has 128
+ * KiB of redistributor (hostvm/chipset.h), from 0x080a0000 to where devices begin at 0x09000000
+ * (QEMU, docs/system/arm/virt.rst).
+ */
+
 #if defined(__x86_64__)
-#define CONFIG_ARCH_X86 1
-#define CONFIG_ARCH_X86_64 1
-#define CONFIG_VTX 1
+#define CONFIG_ARCH_X86                1
+#define CONFIG_ARCH_X86_64             1
+#define CONFIG_VTX                     1
 #define CONFIG_X86_64_VTX_64BIT_GUESTS 1
+#define CONFIG_MAX_NUM_NODES           254
 #elif defined(__aarch64__)
-#define CONFIG_ARCH_ARM 1
-#define CONFIG_ARCH_AARCH64 1
+#define CONFIG_ARCH_ARM               1
+#define CONFIG_ARCH_AARCH64           1
 #define CONFIG_ARM_HYPERVISOR_SUPPORT 1
+#define CONFIG_MAX_NUM_NODES          123
 #else
 #error "hostvm knows x86-64 and AArch64"
 #endif

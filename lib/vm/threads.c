@@ -32,9 +32,13 @@ void vcpu_was_set(vm_vcpu_t *vcpu)
     }
 }
 
-/* Their threads sleep, and a callback on another one may have set what wakes them. */
+/* Their threads sleep, and a callback on another one may have set what wakes them. With interrupt
+ * controllers KVM halts vcpus by itself: no exit has to look at each of them. */
 static void wake_rousable(struct hosted_vm *hosted)
 {
+    if (hosted->kvm.has_irqchip) {
+        return;
+    }
     for (unsigned i = 0; i < hosted->vm->num_vcpus; i++) {
         if (vcpu_is_rousable(hosted->vm->vcpus[i]->hosted)) {
             lock_wake(&hosted->lock);

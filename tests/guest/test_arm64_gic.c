@@ -276,7 +276,7 @@ static void test_a_controller_whose_pages_are_reserved_is_refused(void **state)
         return;
     }
     assert_reason("cannot create interrupt controllers: [0x8000000..0x8010000) or "
-                  "[0x80a0000..0x82a0000) is reserved; free that first");
+                  "[0x80a0000..0x9000000) is reserved; free that first");
 }
 
 GUEST_CODE(end, GUEST_EXIT);

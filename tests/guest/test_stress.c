@@ -1,4 +1,4 @@
-/* Two vcpus load and store without pause while memory comes, goes and changes its rights: each
+/* Vcpus load and store without pause while memory comes, goes and changes its rights: each
  * access arrives once, where it should. */
 #include "support/vm.h"
 
@@ -14,38 +14,35 @@
 
 #include "worker.h"
 
-/* Of each test; HOSTVM_STRESS_ROUNDS says otherwise. Both take some ten seconds together where KVM
- * emulates what the guest does, with the thread sanitizer as well. */
+/* Of each test with two vcpus, and with four; HOSTVM_STRESS_ROUNDS says otherwise. All take some
+ * fifteen seconds together where KVM emulates what the guest does, with the thread sanitizer as
+ * well. */
 #if defined(__SANITIZE_ADDRESS__)
-enum { ROUNDS = 100 };
+enum { ROUNDS = 100, ROUNDS_OF_FOUR = 30 };
 #elif defined(__SANITIZE_THREAD__)
-enum { ROUNDS = 500 };
+enum { ROUNDS = 500, ROUNDS_OF_FOUR = 120 };
 #else
-enum { ROUNDS = 600 };
+enum { ROUNDS = 600, ROUNDS_OF_FOUR = 150 };
 #endif
 
 enum {
     PAGE = 4096,
-    NR_VCPUS = 2,
+    MAX_VCPUS = 4,
     /* Where the guest works: each step of each vcpu stores to a word that no other one stores to,
-     * on whatever page. */
+     * on whatever page. The vcpus share the steps. */
     ARENA_GPA = 0x200000,
     NR_PAGES = 8,
-    NR_STEPS = 248,
-    FIRST_WORD = 1,   /* of vcpu 0; those of vcpu 1 follow */
-    LABEL_WORD = 511, /* what the guest loads: says which frame it is */
+    ALL_STEPS = 496,
+    MAX_STEPS = ALL_STEPS / 2, /* of one vcpu: at least two run */
+    FIRST_WORD = 1,            /* of vcpu 0; those of the others follow */
+    LABEL_WORD = 511,          /* what the guest loads: says which frame it is */
 
     /* RAM on both sides, which becomes one memory slot with what comes beside it: the guest's code,
-     * and for each vcpu the word that starts a round, the one that says it is done, and what it has
-     * loaded. */
+     * and for each vcpu its control block and what it has loaded. */
     BELOW_GPA = 0x1f0000,
     ABOVE_GPA = 0x208000,
     SIDE_SIZE = 0x10000,
-    CODE_0 = 0x1ff000,
-    CONTROL_0 = 0x1f0000,
-    CODE_1 = 0x208000,
-    CONTROL_1 = 0x20a000,
-    LOG_OFFSET = 0x1000,
+    LOG_OFFSET = 0x1000, /* behind the control block */
 
     NR_FRAMES = 12,
     CAPS_PER_FRAME = 2, /* for the guest; one more is for us */
@@ -60,8 +57,24 @@ enum {
 /* --- the guest: step after step stores a word that says which step it is, then loads a label ---
  */
 
-WORKER(worker_0, 0x1f0000, 0, 1, WORKER_WAIT(0x20a008) GUEST_EXIT);
-WORKER(worker_1, 0x20a000, 1, 249, "");
+WORKER(worker_0, 0x1f0000,
+       WORKER_WAIT(0x20a008) WORKER_WAIT(0x1f2008) WORKER_WAIT(0x20c008) GUEST_EXIT);
+WORKER(worker_1, 0x20a000, "");
+WORKER(worker_2, 0x1f2000, "");
+WORKER(worker_3, 0x20c000, "");
+
+static const struct guest_code *const workers[] = {&worker_0, &worker_1, &worker_2, &worker_3};
+static const uintptr_t codes[] = {0x1ff000, 0x208000, 0x1fe000, 0x209000};
+static const uintptr_t controls[] = {0x1f0000, 0x20a000, 0x1f2000, 0x20c000};
+
+/* A vcpu's control block, as WORKER has it. */
+struct control {
+    uint64_t round; /* changes: begin */
+    uint64_t done; /* the round that is done; of a vcpu that is not there: always the present one */
+    uint64_t nr_steps;
+    uint64_t tag; /* of what it stores */
+    uint64_t first_word;
+};
 
 /* What step of which vcpu stores. */
 static uint64_t store_value(unsigned round, unsigned vcpu, unsigned step)
@@ -72,11 +85,6 @@ static uint64_t store_value(unsigned round, unsigned vcpu, unsigned step)
 static unsigned step_page(unsigned step)
 {
     return step % NR_PAGES;
-}
-
-static unsigned step_word(unsigned vcpu, unsigned step)
-{
-    return FIRST_WORD + vcpu * NR_STEPS + step;
 }
 
 /* --- the host's side --- */
@@ -112,6 +120,8 @@ struct answer {
 
 struct stress {
     struct testvm *t;
+    unsigned nr_vcpus;
+    unsigned nr_steps; /* of each; a multiple of NR_PAGES */
     unsigned round;
 
     /* the changer's, and the main thread's between rounds */
@@ -127,13 +137,18 @@ struct stress {
     atomic_bool is_over;        /* the guest is done with the round */
 
     /* guarded by the VM lock: callbacks */
-    unsigned nr_stores[NR_VCPUS][NR_STEPS];
-    struct answer answers[NR_VCPUS * NR_STEPS];
+    unsigned nr_stores[MAX_VCPUS][MAX_STEPS];
+    struct answer answers[ALL_STEPS];
     unsigned nr_answers;
 
     atomic_bool is_wrong;
     char wrong[160]; /* written once */
 };
+
+static unsigned step_word(const struct stress *s, unsigned vcpu, unsigned step)
+{
+    return FIRST_WORD + vcpu * s->nr_steps + step;
+}
 
 /* The first thing that goes wrong is kept: vcpus' threads must not leave by a long jump. */
 static void __attribute__((format(printf, 2, 3))) wrong(struct stress *s, const char *fmt, ...)
@@ -153,8 +168,8 @@ static void see_store(struct stress *s, unsigned vcpu, uint64_t addr, uint64_t v
 {
     unsigned step = (unsigned)(value & 0xffffff);
 
-    if (step >= NR_STEPS || value != store_value(s->round, vcpu, step) ||
-        addr != ARENA_GPA + step_page(step) * PAGE + step_word(vcpu, step) * 8) {
+    if (step >= s->nr_steps || value != store_value(s->round, vcpu, step) ||
+        addr != ARENA_GPA + step_page(step) * PAGE + step_word(s, vcpu, step) * 8) {
         wrong(s, "vcpu %u stores 0x%llx at 0x%llx", vcpu, (unsigned long long)value,
               (unsigned long long)addr);
         return;
@@ -164,7 +179,7 @@ static void see_store(struct stress *s, unsigned vcpu, uint64_t addr, uint64_t v
 
 static void see_load(struct stress *s, vm_vcpu_t *vcpu, uint64_t addr)
 {
-    if (s->nr_answers == NR_VCPUS * NR_STEPS) {
+    if (s->nr_answers == s->nr_vcpus * s->nr_steps) {
         wrong(s, "vcpu %u loads too often", vcpu->vcpu_id);
         return;
     }
@@ -431,7 +446,7 @@ static void *change_until_over(void *arg)
 
 /* --- what has come of a round --- */
 
-static void check_memory(struct stress *s, unsigned nr_found[NR_VCPUS][NR_STEPS])
+static void check_memory(struct stress *s, unsigned nr_found[MAX_VCPUS][MAX_STEPS])
 {
     for (unsigned f = 0; f < NR_FRAMES; f++) {
         for (unsigned word = 0; word < LABEL_WORD; word++) {
@@ -442,8 +457,8 @@ static void check_memory(struct stress *s, unsigned nr_found[NR_VCPUS][NR_STEPS]
             if (value == 0) {
                 continue;
             }
-            if (vcpu >= NR_VCPUS || step >= NR_STEPS ||
-                value != store_value(s->round, vcpu, step) || word != step_word(vcpu, step) ||
+            if (vcpu >= s->nr_vcpus || step >= s->nr_steps ||
+                value != store_value(s->round, vcpu, step) || word != step_word(s, vcpu, step) ||
                 (s->frames[f].written_through >> step_page(step) & 1) == 0) {
                 fail_msg("round %u: 0x%llx is in word %u of frame %u", s->round,
                          (unsigned long long)value, word, f);
@@ -455,12 +470,12 @@ static void check_memory(struct stress *s, unsigned nr_found[NR_VCPUS][NR_STEPS]
 
 static void check_stores(struct stress *s)
 {
-    static unsigned nr_found[NR_VCPUS][NR_STEPS];
+    static unsigned nr_found[MAX_VCPUS][MAX_STEPS];
 
     memset(nr_found, 0, sizeof(nr_found));
     check_memory(s, nr_found);
-    for (unsigned vcpu = 0; vcpu < NR_VCPUS; vcpu++) {
-        for (unsigned step = 0; step < NR_STEPS; step++) {
+    for (unsigned vcpu = 0; vcpu < s->nr_vcpus; vcpu++) {
+        for (unsigned step = 0; step < s->nr_steps; step++) {
             if (nr_found[vcpu][step] + s->nr_stores[vcpu][step] != 1) {
                 fail_msg("round %u: store %u of vcpu %u is %u times in memory and was seen by "
                          "callbacks %u times",
@@ -489,12 +504,10 @@ static bool is_right_load(struct stress *s, unsigned vcpu, unsigned step, uint64
 
 static void check_loads(struct stress *s)
 {
-    static const uintptr_t controls[] = {CONTROL_0, CONTROL_1};
+    for (unsigned vcpu = 0; vcpu < s->nr_vcpus; vcpu++) {
+        const uint64_t *log = testvm_pointer(s->t, controls[vcpu] + LOG_OFFSET, s->nr_steps * 8ul);
 
-    for (unsigned vcpu = 0; vcpu < NR_VCPUS; vcpu++) {
-        const uint64_t *log = testvm_pointer(s->t, controls[vcpu] + LOG_OFFSET, NR_STEPS * 8);
-
-        for (unsigned step = 0; step < NR_STEPS; step++) {
+        for (unsigned step = 0; step < s->nr_steps; step++) {
             if (!is_right_load(s, vcpu, step, log[step])) {
                 fail_msg("round %u: load %u of vcpu %u gave 0x%llx", s->round, step, vcpu,
                          (unsigned long long)log[step]);
@@ -535,14 +548,28 @@ static void begin_round(struct stress *s)
     atomic_store(&s->is_over, false);
 }
 
+static struct control *control_of(struct stress *s, unsigned vcpu)
+{
+    return testvm_pointer(s->t, controls[vcpu], sizeof(struct control));
+}
+
+static void start_workers(struct stress *s)
+{
+    for (unsigned vcpu = s->nr_vcpus; vcpu < MAX_VCPUS; vcpu++) {
+        control_of(s, vcpu)->done = s->round;
+    }
+    for (unsigned vcpu = 0; vcpu < s->nr_vcpus; vcpu++) {
+        control_of(s, vcpu)->round = s->round;
+    }
+}
+
 static void run_round(struct stress *s)
 {
     pthread_t changer;
     int r;
 
     begin_round(s);
-    *(uint64_t *)testvm_pointer(s->t, CONTROL_0, 8) = s->round;
-    *(uint64_t *)testvm_pointer(s->t, CONTROL_1, 8) = s->round;
+    start_workers(s);
     assert_int_equal(pthread_create(&changer, NULL, change_until_over, s), 0);
     r = testvm_run(s->t);
     atomic_store(&s->is_over, true);
@@ -574,27 +601,39 @@ static void make_frames(struct stress *s)
     }
 }
 
+static void boot_worker(struct stress *s, unsigned vcpu)
+{
+    struct control *control = control_of(s, vcpu);
+
+    control->nr_steps = s->nr_steps;
+    control->tag = store_value(0, vcpu, 0);
+    control->first_word = ARENA_GPA + step_word(s, vcpu, 0) * 8ul;
+    testvm_load(s->t, codes[vcpu], workers[vcpu]);
+    testvm_boot_vcpu(s->t, s->t->vm.vcpus[vcpu], codes[vcpu], STACK_GPA - (uintptr_t)vcpu * PAGE);
+}
+
+/* All are there before the first is started: an Arm VM's have to be. */
 static void boot(struct stress *s)
 {
-    vm_vcpu_t *second;
-
     testvm_boot(s->t, &worker_0);
     assert_int_equal(vm_ram_register_at(&s->t->vm, BELOW_GPA, SIDE_SIZE, false), 0);
     assert_int_equal(vm_ram_register_at(&s->t->vm, ABOVE_GPA, SIDE_SIZE, false), 0);
-    testvm_load(s->t, CODE_0, &worker_0);
-    testvm_load(s->t, CODE_1, &worker_1);
-    second = vm_create_vcpu(&s->t->vm, 0);
-    assert_non_null(second);
-    testvm_boot_vcpu(s->t, s->t->vcpu, CODE_0, STACK_GPA);
-    testvm_boot_vcpu(s->t, second, CODE_1, STACK_GPA - PAGE);
+    for (unsigned vcpu = 1; vcpu < s->nr_vcpus; vcpu++) {
+        assert_non_null(vm_create_vcpu(&s->t->vm, 0));
+    }
+    for (unsigned vcpu = 0; vcpu < s->nr_vcpus; vcpu++) {
+        boot_worker(s, vcpu);
+    }
     assert_int_equal(vm_register_unhandled_mem_fault_callback(&s->t->vm, hole_fault, s), 0);
-    assert_int_equal(vcpu_start(second), 0);
+    for (unsigned vcpu = 1; vcpu < s->nr_vcpus; vcpu++) {
+        assert_int_equal(vcpu_start(s->t->vm.vcpus[vcpu]), 0);
+    }
 }
 
-static unsigned nr_rounds(void)
+static unsigned nr_rounds(unsigned otherwise)
 {
     const char *text = getenv("HOSTVM_STRESS_ROUNDS");
-    unsigned long nr = text == NULL ? ROUNDS : strtoul(text, NULL, 10);
+    unsigned long nr = text == NULL ? otherwise : strtoul(text, NULL, 10);
 
     if (nr == 0) {
         fail_msg("HOSTVM_STRESS_ROUNDS is '%s', not a number above 0", text);
@@ -602,16 +641,18 @@ static unsigned nr_rounds(void)
     return (unsigned)nr;
 }
 
-static void run_stress(struct testvm *t)
+static void run_stress(struct testvm *t, unsigned nr_vcpus, unsigned rounds)
 {
     struct stress *s = calloc(1, sizeof(*s));
 
     assert_non_null(s);
     s->t = t;
+    s->nr_vcpus = nr_vcpus;
+    s->nr_steps = ALL_STEPS / nr_vcpus / NR_PAGES * NR_PAGES;
     s->random = 88172645463325252u; /* any but 0 */
     make_frames(s);
     boot(s);
-    for (unsigned i = nr_rounds(); i > 0; i--) {
+    for (unsigned i = nr_rounds(rounds); i > 0; i--) {
         run_round(s);
     }
     assert_true(s->nr_changes > s->round / 10); /* else nothing has been tried */
@@ -626,7 +667,12 @@ static void run_stress(struct testvm *t)
 
 static void test_changes_under_two_vcpus_lose_and_misdirect_nothing(void **state)
 {
-    run_stress(*state);
+    run_stress(*state, 2, ROUNDS);
+}
+
+static void test_changes_under_four_vcpus_lose_and_misdirect_nothing(void **state)
+{
+    run_stress(*state, 4, ROUNDS_OF_FOUR);
 }
 
 static void test_changes_with_kicks_that_have_a_handler_lose_nothing(void **state)
@@ -634,7 +680,7 @@ static void test_changes_with_kicks_that_have_a_handler_lose_nothing(void **stat
     struct testvm *t = testvm_create_with((hostvm_env_config_t){.kick_signal = SIGUSR1});
 
     (void)state;
-    run_stress(t);
+    run_stress(t, 2, ROUNDS);
     testvm_destroy(t);
 }
 
@@ -642,6 +688,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         vm_test(test_changes_under_two_vcpus_lose_and_misdirect_nothing),
+        vm_test(test_changes_under_four_vcpus_lose_and_misdirect_nothing),
         cmocka_unit_test(test_changes_with_kicks_that_have_a_handler_lose_nothing),
     };
 

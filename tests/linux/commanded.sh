@@ -172,9 +172,9 @@ end_commanded() {
     exec 6>&- 7<&-
 }
 
-# ends NAME: by its reboot, with status 0 and no errors.
+# ends NAME [LINE]: by its reboot, or what LINE does, with status 0 and no errors.
 ends() {
-    end_commanded
+    end_commanded "${2:-}"
     if [ $status -ne 0 ]; then
         fail "$1" "status $status, not 0"
     elif [ -s "$work/err" ]; then

@@ -33,10 +33,40 @@ write_init() {
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox mount -t sysfs sys /sys
 /bin/busybox mount -t proc proc /proc
-/bin/busybox grep arm-pmu /proc/interrupts > /dev/ttyAMA0
-[ ! -e /devices ] || . /devices > /dev/ttyAMA0 2>&1
-echo "here is init, processors: $(/bin/busybox nproc)" > /dev/ttyAMA0
-/bin/busybox poweroff -f
+/bin/busybox --install -s /bin
+exec > /dev/ttyAMA0 2>&1
+grep arm-pmu /proc/interrupts
+# What the last processor has had of interrupts between processors.
+ipis() {
+    awk '/^ *IPI[01]:/ { n += $9 } END { print n }' /proc/interrupts
+}
+cpus=/sys/devices/system/cpu
+case $(nproc) in
+    8)
+        for m in 1 2 4 8 10 20 40 80; do
+            echo "program on $(taskset $m cut -d' ' -f39 /proc/self/stat)"
+        done
+        before=$(ipis)
+        taskset 1 seq 50 | taskset 80 sh -c 'while read i; do :; done'
+        echo 0 > $cpus/cpu5/online
+        echo "online: $(cat $cpus/online)"
+        echo 1 > $cpus/cpu5/online
+        echo "online: $(cat $cpus/online), program on $(taskset 20 cut -d' ' -f39 /proc/self/stat)"
+        [ "$(ipis)" -gt "$before" ] && echo 'interrupts between processors'
+        echo 7 > /sys/kernel/reboot/cpu && echo "power off by $(cat /sys/kernel/reboot/cpu)"
+        ;;
+    4)
+        for m in 1 2 4 8; do
+            taskset $m sh -c 'while :; do :; done' &
+        done
+        sleep 1
+        echo 'all are busy'
+        sleep 1000
+        ;;
+esac
+[ ! -e /devices ] || . /devices
+echo "here is init, processors: $(nproc)"
+poweroff -f
 INIT
 }
 
@@ -167,10 +197,48 @@ test_refusals() {
     complains 'module_for_linux_is_64' 64 \
         'hostvm: --module is for multiboot and PVH kernels; this one takes an --initrd' /vmlinuz --module "$guests/hello"
     complains 'acpi_tables_are_refused' 64 'hostvm: an arm64 machine has no ACPI tables: see --dump-dtb' --dump-acpi dir
-    complains 'too_many_processors_are_64' 64 "hostvm: --cpus wants a number from 1 to 16, not '17'; see hostvm --help" \
-        "$guests/hello" --cpus 17
+    complains 'too_many_processors_are_64' 64 "hostvm: --cpus wants a number from 1 to 123, not '124'; see hostvm --help" \
+        "$guests/hello" --cpus 124
     complains 'too_much_memory_is_64' 64 "hostvm: --mem '513G' is out of range: 2M to 512G; see hostvm --help" \
         "$guests/hello" --mem 513G
+}
+
+# has NAME LINE: of the guest that has just run.
+has() {
+    tr -d '\r' < /tmp/screen | grep -qx "$2"
+    say $? "$1"
+}
+
+test_what_processors_did() {
+    n=0
+    while [ $n -lt 8 ]; do
+        has "processor_${n}_runs_programs" "program on $n"
+        n=$((n + 1))
+    done
+    has 'processors_interrupt_each_other' 'interrupts between processors'
+    has 'processor_goes_offline' 'online: 0-4,6-7'
+    has 'and_comes_back' 'online: 0-7, program on 5'
+    has 'and_another_than_the_first_powers_off' 'power off by 7'
+}
+
+# A guest with four processors keeps them busy for good.
+test_end_of_busy_processors() {
+    "$hostvm" run --kernel /vmlinuz --initrd /tmp/initramfs --append 'console=ttyAMA0 quiet' --cpus 4 --mem 512M \
+        > /tmp/screen 2> /tmp/err < /dev/null &
+    pid=$!
+    n=0
+    while ! grep -q 'all are busy' /tmp/screen && [ $n -lt 200 ]; do
+        sleep 1
+        n=$((n + 1))
+    done
+    kill -TERM $pid
+    (sleep 60; kill -KILL $pid 2> /dev/null) &
+    guard=$!
+    status=0
+    wait $pid || status=$?
+    kill $guard
+    [ $status -eq 143 ] && [ $n -lt 200 ] && [ "$(cat /tmp/err)" = 'hostvm: ended by signal 15 (Terminated)' ]
+    say $? 'SIGTERM_ends_a_guest_whose_processors_are_all_busy'
 }
 
 # The guest's own list of interrupts has the counters', or not.
@@ -213,8 +281,11 @@ if [ "$1" = --inside ]; then
     make_flat_guests
     test_counters
     test_devices
+    cpus=8
+    boots 'eight_processors_come_up' --cpus 8 --mem 512M
+    test_what_processors_did
+    test_end_of_busy_processors
     cpus=2
-    boots 'two_processors_come_up' --cpus 2 --mem 512M
     run --dump-dtb dtb --cpus 2 --mem 512M
     [ $status -eq 0 ] && [ -s dtb ] && [ ! -s /tmp/err ]
     say $? 'device_tree_is_written'

@@ -7,6 +7,7 @@
  */
 #include "machine/acpi.h"
 
+#include <autoconf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -386,6 +387,8 @@ static uint64_t write_fadt(struct builder *builder, uint64_t dsdt)
     memcpy(&fadt->hypervisor_vendor, "hostvm", 6);
     return finish(builder, (uint8_t *)fadt, sizeof(*fadt));
 }
+
+_Static_assert(CONFIG_MAX_NUM_NODES < 255, "ACPI 6.4, 5.2.12.2: an APIC's number has eight bits");
 
 static uint64_t write_madt(struct builder *builder, unsigned nr_cpus)
 {

@@ -24,6 +24,10 @@
 #include "machine/layout_virt.h"
 #include "machine/placement.h"
 
+_Static_assert(HOSTVM_GIC_REDISTRIBUTORS + HOSTVM_GIC_REDISTRIBUTOR_SIZE * CONFIG_MAX_NUM_NODES <=
+                   VIRT_UART,
+               "redistributors end where devices begin");
+
 enum { SEED_SIZE = 72 }; /* 8 for the kernel's place, 64 for its random numbers */
 
 /* The state of a processor that Linux is entered in: EL1 with its own stack, interrupts masked (Arm

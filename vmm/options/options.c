@@ -1,6 +1,7 @@
 /* Reading the command line, and everything it says about itself. */
 #include "options/options.h"
 
+#include <autoconf.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -15,7 +16,6 @@
 #define MEM_MIN     (2 * MIB)
 #define MEM_MAX     (512 * GIB)
 #define MEM_DEFAULT (256 * MIB)
-#define CPUS_MAX    16
 
 /* Room for what a parser of its own says is wrong. */
 enum { ERROR_SIZE = 512 };
@@ -93,8 +93,9 @@ static int parse_cpus(const char *text, unsigned *ret)
     uint64_t number = 0;
 
     if (!options_number_parse(text, &number, &end) || *end != '\0' || number < 1 ||
-        number > CPUS_MAX) {
-        return usage_error("--cpus wants a number from 1 to %d, not '%s'", CPUS_MAX, text);
+        number > CONFIG_MAX_NUM_NODES) {
+        return usage_error("--cpus wants a number from 1 to %d, not '%s'", CONFIG_MAX_NUM_NODES,
+                           text);
     }
     *ret = (unsigned)number;
     return 0;

@@ -3,12 +3,14 @@
 #define SUPPORT_ARM64_WORKER_H
 
 /*
- * WORKER(name, control, id, first_word, end): awaits a new number in the word at control; then for
- * each step of NR_STEPS stores number << 32 | id << 24 | step to the step's word, on one page of
- * the arena after the other, and loads the last word of that page, which goes to control + 0x1000
- * and on. Puts the number into the word behind control, does what end says, and begins again.
+ * WORKER(name, control, end): at control are words: a number that says when to begin, one that says
+ * what is done, the number of steps, a tag, the address of the first step's word. Awaits a new
+ * number in the first word; then for each step stores number << 32 | tag | step to the step's word,
+ * on one page of the arena after the other, and loads the last word of that page, which goes to
+ * control + 0x1000 and on. Puts the number into the second word, does what end says, and begins
+ * again.
  */
-#define WORKER(name, control, id, first_word, end)                                                 \
+#define WORKER(name, control, end)                                                                 \
     GUEST_CODE(name, "ldr x8, =" #control "\n"                                                     \
                      "mov x1, #0\n"                                                                \
                      "1: ldar x0, [x8]\n"                                                          \
@@ -16,9 +18,10 @@
                      "b.eq 1b\n"                                                                   \
                      "mov x1, x0\n"                                                                \
                      "lsl x3, x1, #32\n"                                                           \
-                     "ldr x4, =" #id " << 24\n"                                                    \
+                     "ldr x4, [x8, #24]\n"                                                         \
                      "orr x3, x3, x4\n"                                                            \
-                     "ldr x5, =0x200000 + 8 * " #first_word "\n"                                   \
+                     "ldr x5, [x8, #32]\n"                                                         \
+                     "ldr x9, [x8, #16]\n"                                                         \
                      "add x6, x8, #0x1000\n"                                                       \
                      "mov x2, #0\n"                                                                \
                      "2: orr x0, x3, x2\n"                                                         \
@@ -32,7 +35,7 @@
                      "tst x2, #7\n"                                                                \
                      "b.ne 2b\n"                                                                   \
                      "sub x5, x5, #8 * 4096\n"                                                     \
-                     "cmp x2, #248\n"                                                              \
+                     "cmp x2, x9\n"                                                                \
                      "b.ne 2b\n"                                                                   \
                      "dsb sy\n"                                                                    \
                      "add x7, x8, #8\n"                                                            \

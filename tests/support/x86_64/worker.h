@@ -3,12 +3,14 @@
 #define SUPPORT_X86_64_WORKER_H
 
 /*
- * WORKER(name, control, id, first_word, end): awaits a new number in the word at control; then for
- * each step of NR_STEPS stores number << 32 | id << 24 | step to the step's word, on one page of
- * the arena after the other, and loads the last word of that page, which goes to control + 0x1000
- * and on. Puts the number into the word behind control, does what end says, and begins again.
+ * WORKER(name, control, end): at control are words: a number that says when to begin, one that says
+ * what is done, the number of steps, a tag, the address of the first step's word. Awaits a new
+ * number in the first word; then for each step stores number << 32 | tag | step to the step's word,
+ * on one page of the arena after the other, and loads the last word of that page, which goes to
+ * control + 0x1000 and on. Puts the number into the second word, does what end says, and begins
+ * again.
  */
-#define WORKER(name, control, id, first_word, end)                                                 \
+#define WORKER(name, control, end)                                                                 \
     GUEST_CODE(name, "mov $" #control ", %r8\n"                                                    \
                      "xor %ebx, %ebx\n"                                                            \
                      "1: cmp %rbx, (%r8)\n"                                                        \
@@ -16,8 +18,8 @@
                      "mov (%r8), %rbx\n"                                                           \
                      "mov %rbx, %rdx\n"                                                            \
                      "shl $32, %rdx\n"                                                             \
-                     "or $" #id " << 24, %rdx\n"                                                   \
-                     "mov $0x200000 + 8 * " #first_word ", %rdi\n"                                 \
+                     "or 24(%r8), %rdx\n"                                                          \
+                     "mov 32(%r8), %rdi\n"                                                         \
                      "lea 0x1000(%r8), %rsi\n"                                                     \
                      "xor %ecx, %ecx\n"                                                            \
                      "2: lea (%rdx, %rcx), %rax\n"                                                 \
@@ -32,7 +34,7 @@
                      "test $7, %cl\n"                                                              \
                      "jnz 2b\n"                                                                    \
                      "sub $8 * 4096, %rdi\n"                                                       \
-                     "cmp $248, %ecx\n"                                                            \
+                     "cmp 16(%r8), %rcx\n"                                                         \
                      "jne 2b\n"                                                                    \
                      "mov %rbx, 8(%r8)\n" end "jmp 1b\n")
 
