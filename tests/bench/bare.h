@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,8 @@ static inline void bare_check(int result, const char *what)
 }
 
 /* RAM at BARE_RAM, code at BARE_CODE, where the vcpu starts. */
-static inline struct bare bare_open(const uint8_t *code, size_t code_size, size_t ram_size)
+static inline struct bare bare_open_vm(const uint8_t *code, size_t code_size, size_t ram_size,
+                                       bool has_irqchip)
 {
     struct bare bare = {.kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), .ram_size = ram_size};
     struct kvm_userspace_memory_region region = {.guest_phys_addr = BARE_RAM,
@@ -57,12 +59,27 @@ static inline struct bare bare_open(const uint8_t *code, size_t code_size, size_
     memcpy(bare.ram + (BARE_CODE - BARE_RAM), code, code_size);
     region.userspace_addr = (uint64_t)(uintptr_t)bare.ram;
     bare_check(ioctl(bare.vm, KVM_SET_USER_MEMORY_REGION, &region), "memory slot");
+    if (has_irqchip) {
+        bare_check(ioctl(bare.vm, KVM_CREATE_IRQCHIP, 0), "interrupt controllers");
+    }
     bare.vcpu = ioctl(bare.vm, KVM_CREATE_VCPU, 0);
     bare_check(bare.vcpu, "vcpu");
     bare.run = mmap(NULL, bare.run_size, PROT_READ | PROT_WRITE, MAP_SHARED, bare.vcpu, 0);
     bare_check(bare.run == MAP_FAILED ? -1 : 0, "run page");
     bare_check(bare_set_registers(bare.vm, bare.vcpu), "registers");
     return bare;
+}
+
+static inline struct bare bare_open(const uint8_t *code, size_t code_size, size_t ram_size)
+{
+    return bare_open_vm(code, code_size, ram_size, false);
+}
+
+/* With KVM's own interrupt controllers: the vcpu sleeps in KVM_RUN where it halts. */
+static inline struct bare bare_open_with_irqchip(const uint8_t *code, size_t code_size,
+                                                 size_t ram_size)
+{
+    return bare_open_vm(code, code_size, ram_size, true);
 }
 
 static inline void bare_run(const struct bare *bare)

@@ -1,21 +1,18 @@
 /*
- * The floor of a disk: liburing alone, in the series of blk_guest. Printed as by blk_watch: what a
- * request takes in a loop that does nothing else; and what it takes a thread that is told of each
- * by an eventfd and tells of its end by another, the least that a device has to do.
+ * The floor of a disk: liburing and KVM alone, in the series of blk_guest. Printed as by blk_watch:
+ * what a request takes in a loop that does nothing but read; and what it takes a thread beside a
+ * guest of some instructions, which rings a doorbell and sleeps until the interrupt: to be woken by
+ * the one (ioeventfd), to read, and to raise the other (irqfd), the least that a device has to do.
  *
  *   blk_floor FILE
  */
-#include <fcntl.h>
+#include <errno.h>
 #include <liburing.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "bench/bare.h"
 
 enum { KIB = 1024, MIB = 1024 * KIB, DISK_MIB = 64, DEPTH = 32, KICK = 1 };
 
@@ -25,20 +22,53 @@ struct series {
     size_t size;
 };
 
+/* The guest's memory, besides its code; what is written there by hand is in the code, too. */
+enum {
+    STOP = 0x600, /* not 0: it is to end */
+    STACK = 0x800,
+    HANDLER = 0x1100,
+    GUEST_RAM = 0x10000,
+    DOORBELL = 0xd0000,
+    IRQ = 5,
+    FIRST_VECTOR = 8, /* of the interrupt controller's */
+};
+
+/* In real mode: it has interrupt 5 alone, and acknowledges none. */
+static const uint8_t guest_code[] = {
+    0xbc, 0x00, 0x08,             /*       mov $STACK, %sp */
+    0xb0, 0x11, 0xe6, 0x20,       /*       mov $0x11, %al; out %al, $0x20: initialize, */
+    0xb0, 0x08, 0xe6, 0x21,       /*       at vector 8, */
+    0xb0, 0x04, 0xe6, 0x21,       /*       the second one at input 2, */
+    0xb0, 0x03, 0xe6, 0x21,       /*       with automatic end of interrupt, */
+    0xb0, 0xdf, 0xe6, 0x21,       /*       all masked but 5 */
+    0xb8, 0x00, 0xd0, 0x8e, 0xc0, /*       mov $0xd000, %ax; mov %ax, %es */
+    0x66, 0x31, 0xc0,             /*       xor %eax, %eax */
+    0x80, 0x3e, 0x00, 0x06, 0x00, /* loop: cmpb $0, STOP */
+    0x75, 0x0b,                   /*       jne end */
+    0xfa,                         /*       cli */
+    0x26, 0x66, 0xa3, 0x00, 0x00, /*       mov %eax, %es:0: the doorbell */
+    0xfb, 0xf4,                   /*       sti; hlt */
+    0xeb, 0xef,                   /*       jmp loop */
+    0x90,                         /*       nop */
+    0xe6, 0x10,                   /* end:  out %al, $0x10 */
+};
+static const uint8_t guest_handler[] = {0xcf}; /* iret */
+
 struct floor {
     struct io_uring ring;
     const struct series *series;
     uint8_t *buffer;
-    int disk, kick_fd, end_fd;
+    int disk, kick_fd, irq_fd;
+    struct bare guest;
     uint64_t runtime; /* of the thread, ns */
     uint64_t seed, place;
 };
 
-static uint64_t clock_of(clockid_t id)
+static uint64_t thread_time(void)
 {
     struct timespec t;
 
-    (void)clock_gettime(id, &t);
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
@@ -112,7 +142,7 @@ static uint64_t loop(struct floor *floor)
     uint64_t start;
 
     open_ring(floor);
-    start = clock_of(CLOCK_MONOTONIC);
+    start = now();
     for (unsigned i = 0; i < floor->series->n; i += floor->series->depth) {
         unsigned nr = floor->series->depth;
 
@@ -121,7 +151,7 @@ static uint64_t loop(struct floor *floor)
             (void)reap(floor, &nr);
         }
     }
-    start = clock_of(CLOCK_MONOTONIC) - start;
+    start = now() - start;
     io_uring_queue_exit(&floor->ring);
     return start / floor->series->n;
 }
@@ -137,7 +167,7 @@ static void *serve(void *cookie)
     io_uring_prep_poll_multishot(sqe, 1, POLLIN);
     sqe->flags |= IOSQE_FIXED_FILE;
     io_uring_sqe_set_data64(sqe, KICK);
-    start = clock_of(CLOCK_THREAD_CPUTIME_ID);
+    start = thread_time();
     for (unsigned i = 0; i < floor->series->n; i += floor->series->depth) {
         unsigned nr = floor->series->depth;
 
@@ -147,28 +177,56 @@ static void *serve(void *cookie)
         while (nr > 0) {
             (void)reap(floor, &nr);
         }
-        (void)eventfd_write(floor->end_fd, 1);
+        floor->guest.ram[STOP] = i + floor->series->depth >= floor->series->n;
+        (void)eventfd_write(floor->irq_fd, 1);
     }
-    floor->runtime = clock_of(CLOCK_THREAD_CPUTIME_ID) - start;
+    floor->runtime = thread_time() - start;
     io_uring_queue_exit(&floor->ring);
     return NULL;
 }
 
-static uint64_t hand_over(struct floor *floor)
+/* --- the guest --- */
+
+static struct bare open_guest(int kick_fd, int irq_fd)
+{
+    const struct kvm_ioeventfd doorbell = {
+        .addr = DOORBELL, .len = 4, .fd = kick_fd, .flags = KVM_IOEVENTFD_FLAG_DATAMATCH};
+    const struct kvm_irqfd interrupt = {.fd = (uint32_t)irq_fd, .gsi = IRQ};
+    const uint16_t vector[] = {HANDLER, 0};
+    struct bare guest = bare_open_with_irqchip(guest_code, sizeof(guest_code), GUEST_RAM);
+
+    memcpy(guest.ram + HANDLER, guest_handler, sizeof(guest_handler));
+    memcpy(guest.ram + (FIRST_VECTOR + IRQ) * sizeof(vector), vector, sizeof(vector));
+    bare_check(ioctl(guest.vm, KVM_IOEVENTFD, &doorbell), "doorbell");
+    bare_check(ioctl(guest.vm, KVM_IRQFD, &interrupt), "interrupt");
+    return guest;
+}
+
+/* Until it ends. A ring that this thread has closed may interrupt it once more. */
+static void run_guest(const struct bare *guest)
+{
+    while (ioctl(guest->vcpu, KVM_RUN, 0) < 0) {
+        bare_check(errno == EINTR ? 0 : -1, "run");
+    }
+    if (guest->run->exit_reason != KVM_EXIT_IO) {
+        (void)fprintf(stderr, "blk_floor: exit %u\n", guest->run->exit_reason);
+        exit(1);
+    }
+}
+
+static uint64_t serve_guest(struct floor *floor)
 {
     pthread_t thread;
-    eventfd_t count;
 
     floor->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    floor->end_fd = eventfd(0, EFD_CLOEXEC);
+    floor->irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    floor->guest = open_guest(floor->kick_fd, floor->irq_fd);
     check(-pthread_create(&thread, NULL, serve, floor), "thread");
-    for (unsigned i = 0; i < floor->series->n; i += floor->series->depth) {
-        (void)eventfd_write(floor->kick_fd, 1);
-        (void)eventfd_read(floor->end_fd, &count);
-    }
+    run_guest(&floor->guest);
     (void)pthread_join(thread, NULL);
+    bare_close(&floor->guest);
     (void)close(floor->kick_fd);
-    (void)close(floor->end_fd);
+    (void)close(floor->irq_fd);
     floor->kick_fd = -1;
     return floor->runtime / floor->series->n;
 }
@@ -195,7 +253,7 @@ int main(int argc, char **argv)
         floor.series = &all[i];
         alone = loop(&floor);
         (void)printf("floor %s %llu %llu\n", all[i].name, (unsigned long long)alone,
-                     (unsigned long long)hand_over(&floor));
+                     (unsigned long long)serve_guest(&floor));
     }
     return 0;
 }
