@@ -80,10 +80,9 @@ GUEST_TESTS_x86_64 := $(addprefix guest/test_,instructions page_tables pc pci_fu
 GUEST_TESTS_arm64 := $(filter guest/test_arm64_%,$(GUEST_TESTS))
 GUEST_TESTS := $(filter-out $(foreach arch,$(filter-out $(ARCH),x86_64 arm64),$(GUEST_TESTS_$(arch))),$(GUEST_TESTS))
 
-# The examples have x86 code in them, but for those that have a folder of their own.
+# The README's has x86 code in it; the others have their guests' in headers, by architecture.
 ifneq ($(ARCH),x86_64)
-EXAMPLES := $(patsubst tests/%.c,%,$(wildcard tests/examples/$(ARCH)/*.c))
-EXAMPLES_CXX :=
+EXAMPLES := $(filter-out examples/embed,$(EXAMPLES)) $(patsubst tests/%.c,%,$(wildcard tests/examples/$(ARCH)/*.c))
 endif
 
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
@@ -114,7 +113,9 @@ FORCE:
 $(B)/lib/%.o: CPPFLAGS_ROOM = -Ilib -Ilib/arch -Ilib/arch/$(ARCH)
 $(B)/vmm/%.o: CPPFLAGS_ROOM = -Ivmm
 $(B)/tests/%.o: CPPFLAGS_ROOM = -Itests -Itests/support/$(ARCH) -Iguests -Iguests/$(ARCH) -DGUESTS_DIR='"$(BUILD)/$(ARCH)-plain/guests"'
+$(B)/tests/examples/%.o: CPPFLAGS_ROOM += -Itests/examples/$(ARCH)
 $(B)/tests/bench/%.o: CPPFLAGS_ROOM += -Itests/bench/$(ARCH)
+$(B)/tests/guest/test_machine.%: CPPFLAGS_ROOM += -Ivmm
 $(B)/tests/unit/%.o: CPPFLAGS_ROOM += -Ilib -Ilib/arch -Ilib/arch/$(ARCH) -Ivmm
 
 $(B)/%.o: %.c $(B)/flags
@@ -227,6 +228,32 @@ $(EXAMPLES_CXX:%=$(B)/tests/%): %: %.o $(B)/libhostvm.a
 	$(call say,LD)
 	$(Q)$(CXX) $(STATIC) -o $@ $^ $(LDFLAGS_ALL)
 
+# --- harnesses: a hostile guest whose actions are the bytes of a file (tests/fuzz/driver.h). As they are, they run kept
+# inputs; `make fuzz` has clang's libFuzzer look for more ---
+
+FUZZERS := balloon blk console fs mmio net pci rng vsock
+FUZZ_PROGRAMS := $(FUZZERS:%=$(B)/tests/fuzz/%)
+FUZZ_OBJ := $(addprefix $(B)/tests/fuzz/,driver.o echo.o)
+FUZZ_SECONDS ?= 33
+HAS_LIBFUZZER := $(findstring fuzzer,$(SAN))
+FUZZ_MAIN := $(if $(HAS_LIBFUZZER),-fsanitize=fuzzer,$(B)/tests/fuzz/replay.o)
+
+$(B)/tests/fuzz/%.o: CPPFLAGS_ROOM += -Ilib -Ilib/arch -Ilib/arch/$(ARCH) -Ivmm
+$(B)/tests/fuzz/blk: WRAP += -Wl,--wrap=disk_queue_wait,--wrap=inotify_init1
+$(FUZZ_PROGRAMS): %: %.o $(FUZZ_OBJ) $(SUPPORT_OBJ) $(TEST_ARCHIVES) $(if $(HAS_LIBFUZZER),,$(B)/tests/fuzz/replay.o)
+	$(call say,LD)
+	$(Q)$(CC) -o $@ $< $(FUZZ_OBJ) $(FUZZ_MAIN) $(SUPPORT_OBJ) $(TEST_ARCHIVES) $(WRAP) @tests/fuzz/fuzz.flags $(LDFLAGS_ALL) $(TEST_LIBS)
+
+.PHONY: fuzz-programs
+fuzz-programs: $(FUZZ_PROGRAMS)
+
+FUZZ_SAN := address,undefined,fuzzer-no-link
+.PHONY: fuzz
+fuzz: ## have hostile guests look for faults, FUZZ_SECONDS for each device (33: 5 minutes in all)
+	$(Q)scripts/deps fuzz
+	$(Q)$(MAKE) --no-print-directory CC=clang SAN=$(FUZZ_SAN) fuzz-programs
+	$(Q)scripts/fuzz --seconds $(FUZZ_SECONDS) $(BUILD)/$(ARCH)-$(subst $(comma),-,$(FUZZ_SAN)) $(FUZZERS)
+
 .PHONY: test-programs
 test-programs: $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%) examples ## the test programs, not run
 
@@ -236,7 +263,7 @@ examples: $(EXAMPLES:%=$(B)/tests/%) $(EXAMPLES_CXX:%=$(B)/tests/%) ## the progr
 # What only several threads can get wrong: to be built with SAN=thread.
 THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads) \
     $(filter $(GUEST_TESTS),guest/test_queued_interrupts) \
-    $(addprefix unit/test_,back_worker virtio_balloon virtio_blk virtio_console virtio_net)
+    $(addprefix unit/test_,back_worker virtio_balloon virtio_blk virtio_console virtio_net virtio_resets)
 .PHONY: thread-programs
 thread-programs: $(THREAD_TESTS:%=$(B)/tests/%)
 .PHONY: thread-tests
@@ -248,7 +275,7 @@ unit: test-programs guests ## run the unit tests and those on this machine's KVM
 	$(Q)scripts/run-tests --logs $(B)/logs $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%)
 
 .PHONY: box-tests
-box-tests: test-programs guests ## the same on the KVM of ARCH's box, where the machine has none, or of another architecture
+box-tests: test-programs guests $(B)/hostvm ## the same on the KVM of ARCH's box, where the machine has none, or of another architecture
 	$(Q)scripts/test-in-box $(ARCH) $(B)
 
 .PHONY: test
@@ -256,7 +283,7 @@ test: ## install what is missing and run all tests: without KVM, on this machine
 	$(Q)scripts/deps test
 	$(if $(filter x86_64,$(HOST_ARCH)),$(Q)scripts/deps arm64 || echo 'without the packages for arm64 its tests are skipped')
 	$(Q)$(MAKE) --no-print-directory all test-programs
-	$(Q)$(MAKE) --no-print-directory SAN=address,undefined all test-programs
+	$(Q)$(MAKE) --no-print-directory SAN=address,undefined all test-programs fuzz-programs
 	$(Q)$(MAKE) --no-print-directory SAN=thread thread-programs
 	$(Q)scripts/test-all
 
@@ -344,4 +371,4 @@ help: ## this list
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r t d; do printf '  %-16s %s\n' "$$t" "$$d"; done
 
 -include $(LIB_OBJ:.o=.d) $(VMM_OBJ:.o=.d) $(NET_USER_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(UNIT_TESTS:%=$(B)/tests/%.d) $(GUEST_TESTS:%=$(B)/tests/%.d) \
-	$(EXAMPLES:%=$(B)/tests/%.d) $(EXAMPLES_CXX:%=$(B)/tests/%.d)
+	$(EXAMPLES:%=$(B)/tests/%.d) $(EXAMPLES_CXX:%=$(B)/tests/%.d) $(wildcard $(B)/tests/fuzz/*.d)

@@ -10,4 +10,9 @@
 /* The first interrupt that a device can raise. */
 #define GUEST_IRQ_FIRST 32
 
+/* The command's machine: virtio devices in memory, a page each, and the registers of its PCI bus
+ * (vmm/machine/layout_virt.h). */
+#define GUEST_VIRTIO_BASE 0x0a000000
+#define GUEST_ECAM_BASE   0x3f000000
+
 #endif

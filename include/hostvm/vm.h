@@ -96,6 +96,15 @@ hostvm_vm_end_t hostvm_vm_end(const vm_t *vm);
 void *hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size);
 
 /**
+ * The same for what is done on the guest's behalf, at an address that the guest chose: a device
+ * writes to no memory that the guest itself cannot write to.
+ *
+ * @return as hostvm_vm_pointer; NULL also when there is a byte in the range that the guest may only
+ * read
+ */
+void *hostvm_vm_writable_pointer(vm_t *vm, uintptr_t gpa, size_t size);
+
+/**
  * Tells which file lies behind guest memory, for those who share it with another process: a device
  * in a process of its own maps the same file, and sees what the guest sees.
  *

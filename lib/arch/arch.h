@@ -139,6 +139,7 @@ struct hosted_vm {
     _Atomic(struct window *) nearest; /* asked first: the bound window, or the VM's own */
     _Atomic(struct window *) low;     /* of the bound window, what it leaves out at 0; or NULL */
     struct window *retired;           /* bound once; a list */
+    struct cover readonly;            /* of all this, what the guest may only read */
 
     hostvm_cpu_model_t cpu_model;
     bool has_started_vcpu;

@@ -41,20 +41,22 @@ struct virtio_transport {
 
 struct split_ring {
     const struct split_descriptor *descriptors;
-    struct split_available *available;
+    const struct split_available *available;
     struct split_used *used;
-    uint16_t *used_event, *available_event; /* behind the rings */
-    uint16_t next_available;                /* what the device takes next */
-    uint16_t seen_available;                /* the driver's index when it was last looked at */
-    uint16_t next_used;                     /* where the device puts the next */
-    uint16_t published;                     /* the driver sees those before */
-    uint16_t *returned;                     /* heads that a server has left unused, or NULL */
-    uint16_t nr_returned;                   /* those still to be taken, the next one last */
+    const uint16_t *used_event; /* behind the rings, as the next */
+    uint16_t *available_event;
+    uint16_t next_available; /* what the device takes next */
+    uint16_t seen_available; /* the driver's index when it was last looked at */
+    uint16_t next_used;      /* where the device puts the next */
+    uint16_t published;      /* the driver sees those before */
+    uint16_t *returned;      /* heads that a server has left unused, or NULL */
+    uint16_t nr_returned;    /* those still to be taken, the next one last */
 };
 
 struct packed_ring {
     struct packed_descriptor *descriptors;
-    struct packed_events *driver, *device; /* who wants to be told of what */
+    const struct packed_events *driver; /* who wants to be told of what: the driver, the device */
+    struct packed_events *device;
     uint16_t next_available, next_used;
     bool available_wrap, used_wrap;
     uint16_t nr_pushed;    /* descriptors since the last publication */

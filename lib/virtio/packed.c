@@ -9,10 +9,11 @@ int packed_start(struct hostvm_virtqueue *queue)
 
     *ring = (struct packed_ring){
         .descriptors =
-            queue_area(queue, queue->descriptors, queue->size * sizeof(struct packed_descriptor),
-                       DESCRIPTORS_ALIGN),
+            queue_writable_area(queue, queue->descriptors,
+                                queue->size * sizeof(struct packed_descriptor), DESCRIPTORS_ALIGN),
         .driver = queue_area(queue, queue->driver_area, sizeof(struct packed_events), EVENTS_ALIGN),
-        .device = queue_area(queue, queue->device_area, sizeof(struct packed_events), EVENTS_ALIGN),
+        .device = queue_writable_area(queue, queue->device_area, sizeof(struct packed_events),
+                                      EVENTS_ALIGN),
         .available_wrap = true,
         .used_wrap = true,
     };

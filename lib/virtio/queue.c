@@ -20,9 +20,16 @@ int queue_break(struct hostvm_virtqueue *queue, const char *why)
     return -1;
 }
 
-void *queue_area(const struct hostvm_virtqueue *queue, uint64_t gpa, size_t size, unsigned align)
+const void *queue_area(const struct hostvm_virtqueue *queue, uint64_t gpa, size_t size,
+                       unsigned align)
 {
     return gpa % align == 0 ? hostvm_vm_pointer(queue->device->vm, gpa, size) : NULL;
+}
+
+void *queue_writable_area(const struct hostvm_virtqueue *queue, uint64_t gpa, size_t size,
+                          unsigned align)
+{
+    return gpa % align == 0 ? hostvm_vm_writable_pointer(queue->device->vm, gpa, size) : NULL;
 }
 
 /* --- collecting a buffer's pieces --- */
@@ -47,7 +54,8 @@ int buffer_add(struct hostvm_virtqueue *queue, hostvm_virtio_buffer_t *buffer, u
     if (!is_writable && buffer->nr_in > 0) {
         return queue_break(queue, "a piece to read lies behind one to write");
     }
-    bytes = hostvm_vm_pointer(queue->device->vm, gpa, size);
+    bytes = is_writable ? hostvm_vm_writable_pointer(queue->device->vm, gpa, size)
+                        : hostvm_vm_pointer(queue->device->vm, gpa, size);
     if (bytes == NULL) {
         return queue_break(queue, "a buffer lies outside of memory");
     }

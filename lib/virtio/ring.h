@@ -62,8 +62,12 @@ enum packed_event_flags {
 
 /* --- guest memory for them; queue.c --- */
 
-/* A part of a ring. NULL: it is not all memory, or not aligned. */
-void *queue_area(const struct hostvm_virtqueue *queue, uint64_t gpa, size_t size, unsigned align);
+/* A part of a ring, for the device to read, or to write. NULL: it is not all memory, or not for the
+ * guest to write, or not aligned. */
+const void *queue_area(const struct hostvm_virtqueue *queue, uint64_t gpa, size_t size,
+                       unsigned align);
+void *queue_writable_area(const struct hostvm_virtqueue *queue, uint64_t gpa, size_t size,
+                          unsigned align);
 
 static inline void buffer_begin(hostvm_virtio_buffer_t *buffer)
 {

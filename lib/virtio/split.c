@@ -17,10 +17,10 @@ int split_start(struct hostvm_virtqueue *queue)
         .available = queue_area(queue, queue->driver_area,
                                 sizeof(struct split_available) + (size + 1) * sizeof(uint16_t),
                                 AVAILABLE_ALIGN),
-        .used = queue_area(queue, queue->device_area,
-                           sizeof(struct split_used) + size * sizeof(struct split_used_entry) +
-                               sizeof(uint16_t),
-                           USED_ALIGN),
+        .used = queue_writable_area(queue, queue->device_area,
+                                    sizeof(struct split_used) +
+                                        size * sizeof(struct split_used_entry) + sizeof(uint16_t),
+                                    USED_ALIGN),
     };
     if (ring->descriptors == NULL || ring->available == NULL || ring->used == NULL) {
         return -1;

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+enum { ADD_AND_SPLIT = 2 }; /* runs more in a set than before, at most */
+
 static void enter(void *cookie)
 {
     struct hosted_vm *hosted = cookie;
@@ -36,7 +38,9 @@ static void remove_slots(struct hosted_vm *hosted, struct range range)
 
     vcpus_leave_guest(hosted);
     r = kvm_slots_remove(&hosted->kvm, range);
-    if (r < 0) {
+    if (r == 0) {
+        cover_remove(&hosted->readonly, range); /* there is room since it was added */
+    } else {
         log_at(hosted->log, HOSTVM_LOG_ERROR, "%s",
                reason_last()); /* on the way back from a failure already */
     }
@@ -85,7 +89,23 @@ static int add_range(struct hosted_vm *hosted, struct range range, bool readonly
         r = add_slot(hosted, piece, window_hva(window, gpa), readonly);
         gpa = range_end(piece);
     }
+    if (r == 0 && readonly) {
+        r = cover_reserve(&hosted->readonly, ADD_AND_SPLIT);
+    }
+    if (r == 0 && readonly) {
+        cover_add(&hosted->readonly, range);
+    }
     return r;
+}
+
+/* What is removed next may be in the middle of a run. */
+static int reserve_split(struct hosted_vm *hosted, struct range range)
+{
+    struct range run;
+
+    return cover_at_or_after(&hosted->readonly, range.start, &run) && range_overlaps(run, range)
+               ? cover_reserve(&hosted->readonly, 1)
+               : 0;
 }
 
 /* The window makes neighbours in the guest neighbours in this process, so runs that touch are one
@@ -289,6 +309,9 @@ static int unmap(void *cookie, struct range range)
     struct range pieces[NR_WINDOWS];
     int r = reserve_rooms(hosted, 2); /* hiding, and showing again */
 
+    if (r == 0) {
+        r = reserve_split(hosted, range);
+    }
     if (r < 0) {
         return r;
     }
@@ -306,6 +329,9 @@ static int unmap(void *cookie, struct range range)
     if (!hosted->kvm.is_closed) { /* else its slots are gone */
         vcpus_leave_guest(hosted);
         r = kvm_slots_remove(&hosted->kvm, range);
+        if (r == 0) {
+            cover_remove(&hosted->readonly, range);
+        }
     }
     for (int i = 0; i < NR_WINDOWS; i++) {
         if (windows[i] != NULL && r < 0) {
@@ -371,6 +397,7 @@ void guest_vspace_destroy(vm_t *vm)
         window_destroy(window);
     }
     window_destroy(hosted->window);
+    cover_fini(&hosted->readonly);
     hosted->space = NULL;
     hosted->window = NULL;
 }
@@ -416,8 +443,17 @@ int guest_vspace_show(struct hosted_vm *hosted, struct range range, seL4_CapRigh
 
 int guest_vspace_hide(struct hosted_vm *hosted, struct range range)
 {
+    int r = reserve_split(hosted, range);
+
+    if (r < 0) {
+        return r;
+    }
     vcpus_leave_guest(hosted);
-    return kvm_slots_remove(&hosted->kvm, range);
+    r = kvm_slots_remove(&hosted->kvm, range);
+    if (r == 0) {
+        cover_remove(&hosted->readonly, range);
+    }
+    return r;
 }
 
 /* --- translation --- */
@@ -454,6 +490,19 @@ void *hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size)
         return window_at(window, gpa);
     }
     return search_pointer(vm->hosted, gpa, size);
+}
+
+/* Memory is in this set before it is found above, and as long as it is. */
+void *hostvm_vm_writable_pointer(vm_t *vm, uintptr_t gpa, size_t size)
+{
+    void *p = hostvm_vm_pointer(vm, gpa, size);
+    struct range run;
+
+    if (p != NULL && cover_at_or_after(&vm->hosted->readonly, gpa, &run) &&
+        range_overlaps(run, (struct range){gpa, size})) {
+        return NULL;
+    }
+    return p;
 }
 
 uint8_t *guest_vspace_piece(struct hosted_vm *hosted, struct range range, uint64_t *ret_size)

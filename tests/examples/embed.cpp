@@ -1,4 +1,5 @@
-/* embed.c in C++: destructors take down what was built, and the device is a lambda with a state. */
+/* embed.c in C++: destructors take down what was built, and the device is a lambda with a state.
+ * The guest is in embed_guest.h, once for each architecture. */
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -7,17 +8,13 @@
 
 #include <hostvm/env.h>
 #include <hostvm/vm.h>
-#include <sel4vm/arch/guest_x86_context.h>
-#include <sel4vm/arch/vmcs_fields.h>
 #include <sel4vm/boot.h>
 #include <sel4vm/guest_ram.h>
 #include <sel4vm/guest_vcpu_fault.h>
 
-namespace {
+#include "embed_guest.h"
 
-/* mov $0x200000, %eax; movl $42, (%rax); mov (%rax), %ebx; hlt */
-constexpr unsigned char code[] = {0xb8, 0x00, 0x00, 0x20, 0x00, 0xc7, 0x00,
-                                  0x2a, 0x00, 0x00, 0x00, 0x8b, 0x18, 0xf4};
+namespace {
 
 void check(bool is_good)
 {
@@ -74,7 +71,7 @@ class Machine {
 seL4_Word run()
 {
     seL4_Word value = 0;
-    seL4_Word rbx = 0;
+    seL4_Word result = 0;
 
     /* A register that doubles what is written to it; the guest has read the result: done. */
     auto doubler = [&value](vm_vcpu_t *vcpu) {
@@ -93,11 +90,11 @@ seL4_Word run()
     check(vm_ram_register_at(&machine.vm, 0, 1 << 20, false) == 0);
     machine.add(0x200000, 4096, doubler);
     std::memcpy(hostvm_vm_pointer(&machine.vm, 0x1000, sizeof(code)), code, sizeof(code));
-    check(vm_set_vmcs_field(vcpu, VMX_GUEST_RIP, 0x1000) == 0);
+    check(guest_begin(&machine.vm, vcpu, 0x1000) == 0);
     check(vcpu_start(vcpu) == 0);
     check(vm_run(&machine.vm) == 0);
-    check(vm_get_thread_context_reg(vcpu, VCPU_CONTEXT_EBX, &rbx) == 0);
-    return rbx;
+    check(vm_get_thread_context_reg(vcpu, GUEST_RESULT, &result) == 0);
+    return result;
 }
 
 } /* namespace */
@@ -105,10 +102,10 @@ seL4_Word run()
 int main()
 {
     try {
-        seL4_Word rbx = run();
+        seL4_Word result = run();
 
-        std::printf("the guest read %lu\n", rbx);
-        return rbx == 84 ? 0 : 1;
+        std::printf("the guest read %lu\n", result);
+        return result == 84 ? 0 : 1;
     } catch (const std::exception &e) {
         std::fprintf(stderr, "%s\n", e.what());
         return 1;

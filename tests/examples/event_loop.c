@@ -1,5 +1,5 @@
 /* A VM in a program's own event loop: one more descriptor to wait for, and a step when it is ready.
- */
+ * The guest is in event_loop_guest.h, once for each architecture. */
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -10,43 +10,39 @@
 #include <hostvm/env.h>
 #include <hostvm/events.h>
 #include <hostvm/vm.h>
-#include <sel4vm/arch/guest_x86_context.h>
-#include <sel4vm/arch/ioports.h>
-#include <sel4vm/arch/vmcs_fields.h>
 #include <sel4vm/boot.h>
+#include <sel4vm/guest_memory.h>
 #include <sel4vm/guest_ram.h>
+#include <sel4vm/guest_vcpu_fault.h>
 
-enum { CODE = 0x1000, TICKS = 0x5000, PORT = 0xf4, NR_TICKS = 3 };
+#include "event_loop_guest.h"
 
-/* 1: cmpl $3, 0x5000; jb 1b; out %al, $0xf4 */
-static const unsigned char code[] = {0x83, 0x3c, 0x25, 0x00, 0x50, 0x00,
-                                     0x00, 0x03, 0x72, 0xf6, 0xe6, 0xf4};
+enum { CODE = 0x1000, TICKS = 0x5000, END = 0x200000, NR_TICKS = 3 };
 
 /* Runs on the vcpu's thread, and ends the loop below. */
-static ioport_fault_result_t guest_has_seen_enough(vm_vcpu_t *vcpu, void *cookie, unsigned int port,
-                                                   unsigned int size, unsigned int value)
+static memory_fault_result_t guest_has_seen_enough(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr,
+                                                   size_t size, void *cookie)
 {
-    (void)cookie;
-    (void)port;
+    (void)addr;
     (void)size;
-    (void)value;
-    return hostvm_vm_stop(vcpu->vm) == 0 ? IO_FAULT_HANDLED : IO_FAULT_ERROR;
+    (void)cookie;
+    advance_vcpu_fault(vcpu);
+    return hostvm_vm_stop(vm) == 0 ? FAULT_HANDLED : FAULT_ERROR;
 }
 
 static int start(vm_t *vm, hostvm_env_t *env)
 {
-    const vm_ioport_interface_t port = {NULL, NULL, guest_has_seen_enough, "end"};
     vm_vcpu_t *vcpu;
 
     if (hostvm_env_create(env, NULL) != 0 ||
         vm_init(vm, &env->vka, &env->simple, env->vspace, &env->io_ops, env->endpoint, "guest") !=
             0 ||
         (vcpu = vm_create_vcpu(vm, 0)) == NULL || vm_ram_register_at(vm, 0, 1 << 20, false) != 0 ||
-        vm_io_port_add_handler(vm, (vm_ioport_range_t){PORT, PORT}, port) != 0 ||
-        vm_set_vmcs_field(vcpu, VMX_GUEST_RIP, CODE) != 0) {
+        vm_reserve_memory_at(vm, END, 4, guest_has_seen_enough, NULL) == NULL ||
+        guest_begin(vm, vcpu, CODE) != 0) {
         return -1;
     }
-    memcpy(hostvm_vm_pointer(vm, CODE, sizeof(code)), code, sizeof(code));
+    memcpy(hostvm_vm_pointer(vm, CODE, guest_end - guest), guest, guest_end - guest);
     return vcpu_start(vcpu);
 }
 

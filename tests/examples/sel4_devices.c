@@ -1,10 +1,8 @@
-/* A VMM in the manner of seL4 code: RAM, a device behind a reservation, its interrupt, a port. */
+/* A VMM in the manner of seL4 code: RAM, a device behind a reservation, its interrupt; on x86 a
+ * port. The guest is in sel4_devices_guest.h, once for each architecture. */
 #include <stdio.h>
 
 #include <sel4/sel4.h>
-#include <sel4vm/arch/guest_x86_context.h>
-#include <sel4vm/arch/ioports.h>
-#include <sel4vm/arch/vmcs_fields.h>
 #include <sel4vm/boot.h>
 #include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_memory.h>
@@ -15,41 +13,13 @@
 #include <vka/capops.h>
 #include <vka/vka.h>
 
+#include "sel4_devices_guest.h"
+
 enum {
     RAM_SIZE = 1 << 20,
-    CODE = 0x1000,
-    HANDLER = 0x1100, /* .org in the guest's code */
-    IDT = 0x2000,
-    GDT = 0x4000,
     DEVICE = 0x200000,
-    LINE = 5, /* of the device: with the chip's vectors from 0x20 on, vector 0x25 */
-    PORT = 0x80,
     DONE = 1 << 3, /* a badge */
 };
-
-/* The guest has the device multiply two numbers, sleeps until the interrupt, tells the result. */
-__asm__(".pushsection .rodata\n"
-        "guest:\n"
-        /* an 8259, vectors from 0x20 on, all lines masked but line 5 */
-        "mov $0x11, %al; out %al, $0x20; mov $0x20, %al; out %al, $0x21\n"
-        "mov $0x04, %al; out %al, $0x21; mov $0x01, %al; out %al, $0x21\n"
-        "mov $0xdf, %al; out %al, $0x21\n"
-        /* two factors, and go */
-        "movl $6, 0x200000; movl $7, 0x200004; movl $1, 0x200008\n"
-        "sti; hlt\n"
-        /* busy until the acknowledgement has reached the device; then the product */
-        "1: cmpl $0, 0x200008; jne 1b\n"
-        "mov 0x20000c, %eax; out %eax, $0x80\n"
-        "2: hlt; jmp 2b\n"
-        /* the interrupt's handler */
-        ".org guest + 0x100\n"
-        "mov $0x20, %al; out %al, $0x20; iretq\n"
-        "guest_end: .popsection\n");
-extern const char guest[], guest_end[];
-
-/* What the interrupt needs: code and data segments, and a gate to HANDLER (SDM 3A, 6.14.1). */
-static const seL4_Word segments[] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff};
-static const seL4_Word gate[] = {HANDLER | 0x8ul << 16 | 0x8e00ul << 32, 0};
 
 enum { FACTOR, OTHER_FACTOR, BUSY, PRODUCT, NR_REGISTERS };
 
@@ -58,6 +28,7 @@ struct multiplier {
     unsigned nr_acks;
     seL4_Word answer; /* what the guest had to say */
     seL4_CPtr done;   /* to tell ourselves */
+    struct listener listener;
 };
 
 static memory_fault_result_t device_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t size,
@@ -90,17 +61,12 @@ static void device_acknowledged(vm_vcpu_t *vcpu, int irq, void *cookie)
     device->nr_acks++;
 }
 
-static ioport_fault_result_t answer(vm_vcpu_t *vcpu, void *cookie, unsigned int port,
-                                    unsigned int size, unsigned int value)
+static void answered(void *cookie, seL4_Word value)
 {
     struct multiplier *device = cookie;
 
-    (void)vcpu;
-    (void)port;
-    (void)size;
     device->answer = value;
     seL4_Signal(device->done);
-    return IO_FAULT_HANDLED;
 }
 
 /* vm_run comes back when a callback asks for it. */
@@ -127,34 +93,14 @@ static int mint(vka_t *vka, seL4_CPtr endpoint, seL4_Word badge, seL4_CPtr *ret)
     return 0;
 }
 
-static int load(vm_t *vm, uintptr_t addr, const void *from, size_t size)
-{
-    return vm_ram_touch(vm, addr, size, vm_guest_ram_write_callback, (char *)(uintptr_t)from);
-}
-
 static int add_devices(vm_t *vm, vm_vcpu_t *vcpu, struct multiplier *device)
 {
-    const vm_ioport_interface_t port = {device, NULL, answer, "answer"};
-
+    device->listener = (struct listener){answered, device};
     return vm_register_irq(vcpu, LINE, device_acknowledged, device) != 0 ||
                    vm_create_default_irq_controller(vm) != 0 ||
                    vm_reserve_memory_at(vm, DEVICE, NR_REGISTERS * 4, device_fault, device) ==
                        NULL ||
-                   vm_io_port_add_handler(vm, (vm_ioport_range_t){PORT, PORT}, port) != 0
-               ? -1
-               : 0;
-}
-
-static int load_guest(vm_t *vm, vm_vcpu_t *vcpu)
-{
-    return load(vm, CODE, guest, guest_end - guest) != 0 ||
-                   load(vm, GDT, segments, sizeof(segments)) != 0 ||
-                   load(vm, IDT + 0x25 * sizeof(gate), gate, sizeof(gate)) != 0 ||
-                   vm_set_vmcs_field(vcpu, VMX_GUEST_GDTR_BASE, GDT) != 0 ||
-                   vm_set_vmcs_field(vcpu, VMX_GUEST_GDTR_LIMIT, sizeof(segments) - 1) != 0 ||
-                   vm_set_vmcs_field(vcpu, VMX_GUEST_IDTR_BASE, IDT) != 0 ||
-                   vm_set_vmcs_field(vcpu, VMX_GUEST_IDTR_LIMIT, 0x26 * sizeof(gate) - 1) != 0 ||
-                   vm_set_vmcs_field(vcpu, VMX_GUEST_RIP, CODE) != 0
+                   listen_for_answer(vm, &device->listener) != 0
                ? -1
                : 0;
 }

@@ -1,11 +1,8 @@
 /* Two VMs share a page in the manner of seL4 code: one frame, which one may write, the other read.
- */
+ * The guests are in sel4_shared_page_guest.h, once for each architecture. */
 #include <stdio.h>
 
 #include <sel4/sel4.h>
-#include <sel4vm/arch/guest_x86_context.h>
-#include <sel4vm/arch/ioports.h>
-#include <sel4vm/arch/vmcs_fields.h>
 #include <sel4vm/boot.h>
 #include <sel4vm/guest_memory.h>
 #include <sel4vm/guest_ram.h>
@@ -16,22 +13,16 @@
 #include <vka/object.h>
 #include <vspace/vspace.h>
 
-enum { RAM_SIZE = 1 << 20, CODE = 0x1000, PAGE_BITS = 12, SHARED = 0x200000, PORT = 0x80 };
+#include "examples/load.h"
+#include "sel4_shared_page_guest.h"
 
-/* movl $0x600d, 0x200000; out %eax, $0x80; hlt */
-static const unsigned char writer_code[] = {0xc7, 0x04, 0x25, 0x00, 0x00, 0x20, 0x00,
-                                            0x0d, 0x60, 0x00, 0x00, 0xe7, 0x80, 0xf4};
-
-/* movl $0xbad, 0x200000; mov 0x200000, %eax; out %eax, $0x80; hlt */
-static const unsigned char reader_code[] = {0xc7, 0x04, 0x25, 0x00, 0x00, 0x20, 0x00,
-                                            0xad, 0x0b, 0x00, 0x00, 0x8b, 0x04, 0x25,
-                                            0x00, 0x00, 0x20, 0x00, 0xe7, 0x80, 0xf4};
+enum { RAM_SIZE = 1 << 20, CODE = 0x1000, PAGE_BITS = 12, SHARED = 0x180000, REPORT = 0x200000 };
 
 struct guest {
     vm_t vm;
     vka_object_t endpoint;
     seL4_Word refused;  /* what it wrote where it may not */
-    seL4_Word reported; /* what it wrote to its port */
+    seL4_Word reported; /* what it wrote to REPORT */
 };
 
 struct frame {
@@ -84,17 +75,18 @@ static int share(struct guest *guest, seL4_CPtr cptr, seL4_CapRights_t rights)
     return page == NULL ? -1 : vm_map_reservation(&guest->vm, page, the_frame, &frame);
 }
 
-static ioport_fault_result_t report(vm_vcpu_t *vcpu, void *cookie, unsigned int port,
-                                    unsigned int size, unsigned int value)
+static memory_fault_result_t report(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t size,
+                                    void *cookie)
 {
     struct guest *guest = cookie;
 
-    (void)vcpu;
-    (void)port;
+    (void)vm;
+    (void)addr;
     (void)size;
-    guest->reported = value;
+    guest->reported = get_vcpu_fault_data(vcpu);
+    advance_vcpu_fault(vcpu);
     seL4_Signal(guest->endpoint.cptr);
-    return IO_FAULT_HANDLED;
+    return FAULT_HANDLED;
 }
 
 /* vm_run comes back when a callback asks for it. */
@@ -110,7 +102,6 @@ static int notified(vm_t *vm, seL4_Word badge, seL4_MessageInfo_t tag, void *coo
 static int create(struct guest *guest, vka_t *vka, simple_t *simple, vspace_t *vspace,
                   ps_io_ops_t *io_ops, const char *name)
 {
-    const vm_ioport_interface_t port = {guest, NULL, report, "report"};
     vm_t *vm = &guest->vm;
 
     return vka_alloc_notification(vka, &guest->endpoint) != 0 ||
@@ -118,18 +109,17 @@ static int create(struct guest *guest, vka_t *vka, simple_t *simple, vspace_t *v
                    vm_create_vcpu(vm, 0) == NULL ||
                    vm_ram_register_at(vm, 0, RAM_SIZE, false) != 0 ||
                    vm_register_notification_callback(vm, notified, NULL) != 0 ||
-                   vm_io_port_add_handler(vm, (vm_ioport_range_t){PORT, PORT}, port) != 0
+                   vm_reserve_memory_at(vm, REPORT, 4, report, guest) == NULL
                ? -1
                : 0;
 }
 
-static int run(struct guest *guest, const unsigned char *code, size_t size)
+static int run(struct guest *guest, const char *code, const char *end)
 {
     vm_vcpu_t *vcpu = guest->vm.vcpus[BOOT_VCPU];
 
-    if (vm_ram_touch(&guest->vm, CODE, size, vm_guest_ram_write_callback,
-                     (char *)(uintptr_t)code) != 0 ||
-        vm_set_vmcs_field(vcpu, VMX_GUEST_RIP, CODE) != 0 || vcpu_start(vcpu) != 0) {
+    if (load(&guest->vm, CODE, code, end - code) != 0 || guest_begin(&guest->vm, vcpu, CODE) != 0 ||
+        vcpu_start(vcpu) != 0) {
         return -1;
     }
     (void)vm_run(&guest->vm); /* it ends as we have asked for: see notified() */
@@ -151,8 +141,7 @@ static int run_vmm(struct guest *writer, struct guest *reader, vka_t *vka, simpl
         share(writer, frame.cptr, seL4_AllRights) != 0 ||
         share(reader, for_reader, seL4_CanRead) != 0 ||
         (page = vspace_map_pages(vspace, &for_us, NULL, seL4_CanRead, 1, PAGE_BITS, 1)) == NULL ||
-        run(writer, writer_code, sizeof(writer_code)) != 0 ||
-        run(reader, reader_code, sizeof(reader_code)) != 0) {
+        run(writer, writer_code, writer_end) != 0 || run(reader, reader_code, reader_end) != 0) {
         ZF_LOGE("no VMs, or no page for them");
         return 1;
     }

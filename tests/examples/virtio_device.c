@@ -1,5 +1,6 @@
 /* A virtio device of one's own: what the guest puts into its queue comes back in capitals. The
- * device is the first half; the second is a guest that uses it. */
+ * device is the first half; the second is a guest that uses it, its code in virtio_device_guest.h,
+ * once for each architecture. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,13 +10,13 @@
 #include <hostvm/events.h>
 #include <hostvm/virtio.h>
 #include <hostvm/vm.h>
-#include <sel4vm/arch/guest_x86_context.h>
-#include <sel4vm/arch/vmcs_fields.h>
 #include <sel4vm/boot.h>
 #include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_memory.h>
 #include <sel4vm/guest_ram.h>
 #include <sel4vm/guest_vcpu_fault.h>
+
+#include "virtio_device_guest.h"
 
 /* --- the device --- */
 
@@ -44,7 +45,7 @@ static int serve(vm_t *vm, int fd, void *cookie)
     return 0;
 }
 
-static hostvm_virtio_t *add_device(vm_t *vm, uintptr_t gpa, unsigned gsi)
+static hostvm_virtio_t *add_device(vm_t *vm, uintptr_t gpa, unsigned line)
 {
     static const hostvm_virtio_ops_t ops = {.start = NULL}; /* nothing to do at a start or a stop */
     static const uint16_t queue_size = 16;
@@ -52,7 +53,7 @@ static hostvm_virtio_t *add_device(vm_t *vm, uintptr_t gpa, unsigned gsi)
         .id = 63, .nr_queues = 1, .queue_sizes = &queue_size, .ops = &ops};
     hostvm_virtio_t *device = hostvm_virtio_create(vm, &config);
 
-    if (device == NULL || hostvm_virtio_attach_mmio(device, gpa, gsi) != 0 ||
+    if (device == NULL || hostvm_virtio_attach_mmio(device, gpa, line) != 0 ||
         hostvm_event_add(vm, hostvm_virtqueue_fd(hostvm_virtio_queue(device, 0)), serve, device) !=
             0) {
         hostvm_virtio_destroy(device);
@@ -63,17 +64,15 @@ static hostvm_virtio_t *add_device(vm_t *vm, uintptr_t gpa, unsigned gsi)
 
 /* --- a guest that uses it --- */
 
-enum { DEVICE = 0xd0000000, STOP = 0xd0001000, GSI = 16 };
-enum { WRITES = 0x2000, RING = 0x3000, AVAILABLE = 0x4000, DONE = 0x5000, TEXT = 0x6000 };
-
-/*
- * mov $WRITES, %esi; again: lodsl; mov %eax, %ebx; test %eax, %eax; jz wait;
- * lodsl; mov %eax, (%ebx); jmp again;
- * wait: cmpw $1, DONE + 2; jne wait; mov %eax, STOP
- */
-static const unsigned char code[] = {
-    0xbe, 0x00, 0x20, 0x00, 0x00, 0xad, 0x89, 0xc3, 0x85, 0xc0, 0x74, 0x05, 0xad, 0x89, 0x03, 0xeb,
-    0xf4, 0x66, 0x83, 0x3d, 0x02, 0x50, 0x00, 0x00, 0x01, 0x75, 0xf6, 0xa3, 0x00, 0x10, 0x00, 0xd0};
+enum { DEVICE = 0xd0000000, STOP = 0xd0001000 };
+enum {
+    CODE = 0x1000,
+    WRITES = 0x2000,
+    RING = 0x3000,
+    AVAILABLE = 0x4000,
+    DONE = 0x5000,
+    TEXT = 0x6000
+};
 
 /* What its driver does: registers and values (virtio 1.2, 4.2.2 and 4.2.3). */
 static const uint32_t writes[][2] = {
@@ -102,7 +101,7 @@ static void prepare_guest(vm_t *vm)
     } ring[] = {{TEXT, sizeof(text), 1, 1}, {TEXT + 64, sizeof(text), 2, 0}};
     const uint16_t available[] = {0, 1, 0}; /* flags; one buffer is there: number 0 */
 
-    memcpy(hostvm_vm_pointer(vm, 0x1000, sizeof(code)), code, sizeof(code));
+    memcpy(hostvm_vm_pointer(vm, CODE, guest_end - guest), guest, guest_end - guest);
     memcpy(hostvm_vm_pointer(vm, WRITES, sizeof(writes)), writes, sizeof(writes));
     memcpy(hostvm_vm_pointer(vm, RING, sizeof(ring)), ring, sizeof(ring));
     memcpy(hostvm_vm_pointer(vm, AVAILABLE, sizeof(available)), available, sizeof(available));
@@ -134,12 +133,11 @@ int main(void)
         vm_ram_register_at(&vm, 0, 1 << 20, false) != 0 ||
         vm_create_default_irq_controller(&vm) != 0 ||
         vm_reserve_memory_at(&vm, STOP, 4096, stop, NULL) == NULL ||
-        (device = add_device(&vm, DEVICE, GSI)) == NULL) {
+        (device = add_device(&vm, DEVICE, LINE)) == NULL || guest_begin(&vm, vcpu, CODE) != 0) {
         fprintf(stderr, "%s\n", hostvm_last_error());
         return 1;
     }
     prepare_guest(&vm);
-    vm_set_vmcs_field(vcpu, VMX_GUEST_RIP, 0x1000);
     vcpu_start(vcpu);
     if (vm_run(&vm) == 0) {
         text = hostvm_vm_pointer(&vm, TEXT + 64, 64);

@@ -7,6 +7,7 @@ export LC_ALL=C
 
 cd "$(dirname "$0")/../.." || exit 1
 tree=$PWD
+arch=$(uname -m | sed s/aarch64/arm64/)
 version=$(sed -n 's/^VERSION := //p' Makefile)
 major=${version%%.*}
 work=$(mktemp -d "${TMPDIR:-/tmp}/test_install.XXXXXX")
@@ -48,7 +49,7 @@ expected_files() {
         printf '%s\n' bin/hostvm lib/libhostvm.a lib/libhostvm.so "lib/libhostvm.so.$major" "lib/libhostvm.so.$version" \
             lib/pkgconfig/hostvm.pc share/man/man1/hostvm.1
         # Built where libslirp is.
-        [ ! -e "build/$(uname -m)-plain/hostvm-net-user" ] || echo libexec/hostvm/hostvm-net-user
+        [ ! -e "build/$arch-plain/hostvm-net-user" ] || echo libexec/hostvm/hostvm-net-user
         find include -name '*.h' | sed 's,^include,include/hostvm,'
     } | sort
 }
@@ -59,7 +60,7 @@ files_of() {
 
 # --- install ---
 
-[ -e "build/$(uname -m)-plain/libhostvm.so.$version" ] || { echo 'not ok - there is a plain build to install'; exit 1; }
+[ -e "build/$arch-plain/libhostvm.so.$version" ] || { echo 'not ok - there is a plain build to install'; exit 1; }
 touch "$work/before"
 output=$(umask 077 && make_target install DESTDIR="$stage" PREFIX="$prefix")
 say 'make install succeeds' $? "$output"
@@ -92,9 +93,10 @@ same 'the static one needs libfdt and threads' "-L$stage$prefix/lib -lhostvm -lf
 
 # --- programs ---
 
-# build LINK SOURCE: a program outside of the tree, by what pkg-config says alone; leaves it in $program.
+# build LINK SOURCE: a program outside of the tree, by what pkg-config says and, for its guest, the headers beside it;
+# leaves it in $program.
 build() {
-    local compiler="${CC:-cc} -std=gnu11" flags=() libs=()
+    local compiler="${CC:-cc} -std=gnu11" flags=() libs=() guests=(-I "$tree/tests" -I "$tree/tests/examples/$arch")
     program=$work/$(basename "$2").$1
     case $2 in *.cpp) compiler="${CXX:-c++} -std=c++17" ;; esac
     read -ra flags <<< "$(pc --cflags)"
@@ -104,7 +106,7 @@ build() {
         read -ra libs <<< "$(pc --libs)"
     fi
     # shellcheck disable=SC2086 # the compiler and its standard
-    (cd "$work" && $compiler -O2 -Wall -Wextra -Werror "${flags[@]}" -o "$program" "$tree/$2" "${libs[@]}") 2>&1
+    (cd "$work" && $compiler -O2 -Wall -Wextra -Werror "${flags[@]}" "${guests[@]}" -o "$program" "$tree/$2" "${libs[@]}") 2>&1
 }
 
 needed_by() {
@@ -123,6 +125,7 @@ run_example() {
 no_kvm=$("$stage$prefix/bin/hostvm" check 2>&1 | head -n 1)
 "$stage$prefix/bin/hostvm" check > "$work/check" 2>&1 && no_kvm=
 for source in tests/examples/*.c tests/examples/*.cpp; do
+    [ ! -e "tests/examples/$arch/$(basename "$source")" ] || source=tests/examples/$arch/$(basename "$source")
     for link in shared static; do
         output=$(build $link "$source")
         say "$(basename "$source") builds against the installed tree, $link" $? "$output"

@@ -8,6 +8,9 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/linux/frame.sh
 work=/tmp
 
+# In this order.
+modules='virtio_ring virtio virtio_mmio virtio_blk failover net_failover virtio_net'
+
 # --- inside: only busybox is there ---
 
 # boots NAME OPTION...: until the init has said so and powered off.
@@ -15,7 +18,7 @@ boots() {
     name=$1
     shift
     status=0
-    timeout 200 "$hostvm" run --kernel /vmlinuz --initrd /tmp/initramfs --append 'console=ttyAMA0 quiet' "$@" \
+    timeout 200 "$hostvm" run --kernel "${kernel:-/vmlinuz}" --initrd "${initrd:-/tmp/initramfs}" --append 'console=ttyAMA0 quiet' "$@" \
         > /tmp/screen 2> /tmp/err < /dev/null || status=$?
     if [ $status -eq 0 ] && [ ! -s /tmp/err ] && tr -d '\r' < /tmp/screen | grep -q "^here is init, processors: $cpus\$"; then
         pass "$name"
@@ -31,9 +34,29 @@ write_init() {
 /bin/busybox mount -t sysfs sys /sys
 /bin/busybox mount -t proc proc /proc
 /bin/busybox grep arm-pmu /proc/interrupts > /dev/ttyAMA0
+[ ! -e /devices ] || . /devices > /dev/ttyAMA0 2>&1
 echo "here is init, processors: $(/bin/busybox nproc)" > /dev/ttyAMA0
 /bin/busybox poweroff -f
 INIT
+}
+
+# Packed, and with a script for the init that uses a disk and a network.
+make_initramfs_of_devices() {
+    mkdir -p /tmp/root/lib
+    for module in $modules; do
+        cp "/lib/modules/$module.ko" /tmp/root/lib
+    done
+    cat > /tmp/root/devices <<DEVICES
+for module in $modules; do
+    /bin/busybox insmod /lib/\$module.ko
+done
+echo "disk: \$(/bin/busybox head -n 1 /dev/vda)"
+echo 'by the guest' | /bin/busybox dd of=/dev/vda bs=512 seek=1 conv=sync,fsync 2> /dev/null
+/bin/busybox ip link set eth0 up
+/bin/busybox udhcpc -i eth0 -q -n -s /bin/busybox 2>&1 | /bin/busybox grep obtained
+DEVICES
+    (cd /tmp/root && find . | cpio -o -H newc 2> /dev/null) | gzip -1 > /tmp/initramfs.gz
+    rm -r /tmp/root/lib /tmp/root/devices
 }
 
 # run ARGUMENT...: of hostvm; leaves $status, /tmp/out and /tmp/err.
@@ -103,14 +126,26 @@ test_refusals() {
     # e_machine of an ELF header: x86-64
     (head -c 18 "$guests/hello"; printf '\076\000'; tail -c +21 "$guests/hello") > x86
     head -c 3000000 /vmlinuz > cut
+    head -c 3000000 /vmlinuz.gz > cut.gz
     head -c 100 dtb > cut.dtb
+    : > empty
+    echo 'just text' > text
+    truncate -s 300M large
     mkdir dir
     complains 'missing_kernel_is_66' 66 "hostvm: cannot load kernel 'none': No such file or directory" none
+    complains 'empty_kernel_is_66' 66 "hostvm: cannot load kernel 'empty': the file is empty" empty
+    complains 'directory_as_kernel_is_66' 66 \
+        "hostvm: cannot load kernel 'dir': it is a directory; give an ordinary file" dir
+    complains 'text_as_kernel_is_66' 66 \
+        "hostvm: cannot load kernel 'text': it is a text file; give a bzImage, an ELF file, an arm64 Image or flat code" text
     complains 'kernel_for_x86_is_66' 66 \
         "hostvm: cannot load kernel 'x86': it is an ELF file for x86_64, the machine is arm64; give one for arm64" x86
     run cut
     [ $status -eq 66 ] && grep -q "^hostvm: cannot load kernel 'cut': .*; is the download complete?\$" /tmp/err
     say $? 'kernel_cut_short_is_66'
+    run cut.gz
+    [ $status -eq 66 ] && grep -q "^hostvm: cannot load kernel 'cut.gz': .*; is the download complete?\$" /tmp/err
+    say $? 'compressed_kernel_cut_short_is_66'
     run --kernel /vmlinuz --mem 16M
     [ $status -eq 66 ] && grep -q 'lie outside RAM \[0x40000000..0x41000000); give more RAM$' /tmp/err
     say $? 'kernel_larger_than_memory_is_66'
@@ -121,6 +156,16 @@ test_refusals() {
         "$guests/hello" --dtb cut.dtb
     complains 'dump_that_cannot_be_written_is_71' 71 \
         "hostvm: cannot write the device tree to 'none/dtb': No such file or directory" --dump-dtb none/dtb
+    complains 'missing_initrd_is_66' 66 "hostvm: cannot load initrd 'none': No such file or directory" \
+        "$guests/hello" --initrd none
+    complains 'empty_initrd_is_66' 66 "hostvm: cannot load initrd 'empty': the file is empty" "$guests/hello" --initrd empty
+    run "$guests/hello" --initrd large
+    [ $status -eq 66 ] && grep -q "^hostvm: cannot load initrd 'large': its 307200 KiB do not fit into .*; give more RAM\$" /tmp/err
+    say $? 'initrd_larger_than_memory_is_66'
+    complains 'missing_disk_is_66' 66 "hostvm: cannot use 'none' as a disk: No such file or directory" \
+        "$guests/hello" --disk none
+    complains 'module_for_linux_is_64' 64 \
+        'hostvm: --module is for multiboot and PVH kernels; this one takes an --initrd' /vmlinuz --module "$guests/hello"
     complains 'acpi_tables_are_refused' 64 'hostvm: an arm64 machine has no ACPI tables: see --dump-dtb' --dump-acpi dir
     complains 'too_many_processors_are_64' 64 "hostvm: --cpus wants a number from 1 to 16, not '17'; see hostvm --help" \
         "$guests/hello" --cpus 17
@@ -139,6 +184,26 @@ test_counters() {
     say $? 'and_finds_them_with_their_interrupt'
 }
 
+# As other distributions have kernels: compressed, with what they then need to find a disk and a network.
+test_devices() {
+    net=
+    [ ! -e "${hostvm%/*}/hostvm-net-user" ] || net='--net user'
+    make_initramfs_of_devices
+    (echo 'by the host'; head -c 1048564 /dev/zero) > disk
+    cpus=2 kernel=/vmlinuz.gz initrd=/tmp/initramfs.gz
+    # shellcheck disable=SC2086 # two words
+    boots 'compressed_kernel_with_packed_initrd_boots_with_devices' --cpus 2 --disk disk,serial=first $net
+    kernel='' initrd=''
+    grep -q '^disk: by the host' /tmp/screen && [ "$(tail -c +513 disk | head -n 1)" = 'by the guest' ]
+    say $? 'its_disk_is_read_and_written'
+    if [ -z "$net" ]; then
+        echo 'skipped - its_network_has_an_address: there is no hostvm-net-user'
+        return
+    fi
+    grep -q 'lease of 10.0.2.15 obtained from 10.0.2.2' /tmp/screen
+    say $? 'its_network_has_an_address'
+}
+
 if [ "$1" = --inside ]; then
     hostvm=$2
     guests=$3
@@ -147,6 +212,7 @@ if [ "$1" = --inside ]; then
     write_init | make_initramfs > /tmp/initramfs
     make_flat_guests
     test_counters
+    test_devices
     cpus=2
     boots 'two_processors_come_up' --cpus 2 --mem 512M
     run --dump-dtb dtb --cpus 2 --mem 512M
@@ -181,11 +247,20 @@ guests=$PWD/build/arm64-plain/guests
 example=$PWD/build/arm64-plain/tests/examples/arm64/embed
 [ -z "${HOSTVM:-}" ] || hostvm=$(cd "$(dirname "$HOSTVM")" && pwd)/${HOSTVM##*/}
 kernel=$(scripts/box --kernel-path --arch arm64) || exit 1
+work=$(mktemp -d "${TMPDIR:-/tmp}/test_linux_arm64.XXXXXX")
+trap 'rm -rf "$work"' EXIT
 failed=0
+# The box has its kernel plain; of what a guest needs of its own, what a disk and a network need.
+gzip -c "$kernel" > "$work/vmlinuz.gz"
+with=(--with "$work/vmlinuz.gz:/vmlinuz.gz")
+for module in $modules; do
+    with+=(--with "${kernel%/*}/modules/$module.ko:/lib/modules/$module.ko")
+done
+[ ! -e "${hostvm%/*}/hostvm-net-user" ] || with+=(--with "${hostvm%/*}/hostvm-net-user")
 
 # inside GIC WORD: that half of the script, in the box with such an interrupt controller.
 inside() {
-    scripts/box --arch arm64 --gic "$1" --timeout 500 --mem 1536 --with "$hostvm" --with "$kernel:/vmlinuz" \
+    scripts/box --arch arm64 --gic "$1" --timeout 500 --mem 1536 "${with[@]}" --with "$hostvm" --with "$kernel:/vmlinuz" \
         --with "$guests/hello" --with "$example" --with "$PWD/tests/linux/frame.sh" \
         --with "$PWD/tests/linux/test_linux_arm64.sh" -- \
         sh "$PWD/tests/linux/test_linux_arm64.sh" "$2" "$hostvm" "$guests" "$example" ||

@@ -24,6 +24,7 @@ static atomic_uint driver_nr_stops; /* hostvm_vm_stop */
  * names (virtio_memory.flags) --- */
 
 void *__wrap_hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size);
+void *__wrap_hostvm_vm_writable_pointer(vm_t *vm, uintptr_t gpa, size_t size);
 int __wrap_hostvm_vm_stop(vm_t *vm);
 void __wrap_hostvm_vm_log(vm_t *vm, enum hostvm_log_level level, const char *fmt, ...);
 void __wrap_hostvm_vm_log_guest(vm_t *vm, const char *fmt, ...);
@@ -32,6 +33,11 @@ void *__wrap_hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size)
 {
     (void)vm;
     return gpa < DRIVER_RAM && size <= DRIVER_RAM - gpa ? driver_ram + gpa : NULL;
+}
+
+void *__wrap_hostvm_vm_writable_pointer(vm_t *vm, uintptr_t gpa, size_t size)
+{
+    return __wrap_hostvm_vm_pointer(vm, gpa, size);
 }
 
 int __wrap_hostvm_vm_stop(vm_t *vm)

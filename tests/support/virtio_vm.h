@@ -9,6 +9,7 @@
 #include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_ram.h>
 
+#include "fake_controllers.h"
 #include "support/fake_irqs.h"
 #include "support/fake_kvm.h"
 #include "support/leak.h"
@@ -64,6 +65,7 @@ static inline vm_t *driver_begin(void)
                      0);
     assert_int_equal(vm_ram_register_at(&driver.vm, 0, DRIVER_RAM, false), 0);
     assert_int_equal(vm_create_default_irq_controller(&driver.vm), 0);
+    assert_int_equal(fake_controllers_start(&driver.vm), 0);
     return &driver.vm;
 }
 

@@ -17,6 +17,7 @@
 #include <sel4vm/boot.h>
 #include <sel4vm/guest_irq_controller.h>
 
+#include "fake_controllers.h"
 #include "pci/bus.h"
 #include "support/envs.h"
 #include "support/fake_irqs.h"
@@ -157,6 +158,7 @@ static int set_up(void **state)
                              &bench.env.io_ops, bench.env.endpoint, "pci"),
                      0);
     assert_int_equal(vm_create_default_irq_controller(&bench.vm), 0);
+    assert_int_equal(fake_controllers_start(&bench.vm), 0);
     bench.bus = hostvm_pci_bus_create(&bench.vm, &config);
     assert_non_null(bench.bus);
     bench.chip.config = &plain;

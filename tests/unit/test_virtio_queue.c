@@ -2,6 +2,9 @@
  * its rings leads nowhere. */
 #include "support/virtio_vm.h"
 
+#include <sel4vm/guest_memory.h>
+#include <vka/object.h>
+
 #define WITH_EVENTS   HOSTVM_VIRTIO_F_EVENT_IDX
 #define WITH_INDIRECT HOSTVM_VIRTIO_F_INDIRECT_DESC
 #define WITH_PACKED   HOSTVM_VIRTIO_F_RING_PACKED
@@ -310,6 +313,94 @@ static void test_buffers_outside_of_memory_break_the_queue(void **state)
     }
 }
 
+enum { READONLY_GPA = 0x10000000, PAGE = 4096 };
+
+static memory_fault_result_t ignore_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t size,
+                                          void *cookie)
+{
+    (void)vm;
+    (void)vcpu;
+    (void)addr;
+    (void)size;
+    (void)cookie;
+    return FAULT_IGNORE;
+}
+
+static vm_frame_t readonly_frame(uintptr_t addr, void *cookie)
+{
+    const vka_object_t *object = cookie;
+
+    return (vm_frame_t){
+        .cptr = object->cptr, .rights = seL4_CanRead, .vaddr = addr, .size_bits = 12};
+}
+
+static vm_memory_reservation_t *map_readonly(vka_object_t *object)
+{
+    vm_memory_reservation_t *reservation =
+        vm_reserve_memory_at(&driver.vm, READONLY_GPA, PAGE, ignore_fault, NULL);
+
+    assert_non_null(reservation);
+    assert_int_equal(vka_alloc_frame(&driver_env.vka, 12, object), 0);
+    assert_int_equal(vm_map_reservation(&driver.vm, reservation, readonly_frame, object), 0);
+    return reservation;
+}
+
+/* It is not the device that a guest changes such memory with. */
+static void test_what_the_guest_may_only_read_is_not_written_for_it(void **state)
+{
+    (void)state;
+    for (unsigned kind = 0; kind < NR_KINDS; kind++) {
+        const struct piece read = {READONLY_GPA, 16, false};
+        const struct piece written = {READONLY_GPA + PAGE - 1, 1, true};
+        vm_memory_reservation_t *reservation;
+        vka_object_t object;
+
+        begin(kinds[kind]);
+        reservation = map_readonly(&object);
+        driver_add(0, &read, 1);
+        assert_int_equal(hostvm_virtqueue_pop(queue, &buffer), 1);
+        assert_ptr_equal(pieces[0].iov_base, driver_at(READONLY_GPA, 16));
+        driver_add(0, &written, 1);
+        assert_int_equal(hostvm_virtqueue_pop(queue, &buffer), -1);
+        assert_string_equal(driver_said, "virtio device 42: queue 0 stands still: a buffer lies "
+                                         "outside of memory");
+        assert_true(is_broken());
+        assert_int_equal(vm_free_reserved_memory(&driver.vm, reservation), 0);
+        vka_free_object(&driver_env.vka, &object);
+        end();
+    }
+}
+
+/* What the device writes of a ring, neither. */
+static void test_rings_that_the_guest_may_only_read_break_the_queue(void **state)
+{
+    (void)state;
+    for (unsigned kind = 0; kind < NR_KINDS; kind++) {
+        bool is_packed = (kinds[kind] & WITH_PACKED) != 0;
+
+        for (unsigned part = 0; part < 3; part++) {
+            bool is_written = part == 2 || (is_packed && part == 0);
+            vm_memory_reservation_t *reservation;
+            vka_object_t object;
+            uint64_t *areas[3];
+
+            begin(kinds[kind]);
+            reservation = map_readonly(&object);
+            virtio_set_status(driver.device, 0);
+            driver_start(driver.device, kinds[kind], SIZE);
+            areas[0] = &queue->descriptors;
+            areas[1] = &queue->driver_area;
+            areas[2] = &queue->device_area;
+            *areas[part] = READONLY_GPA;
+            assert_int_equal(virtqueue_start(queue) < 0, is_written);
+            virtio_set_status(driver.device, 0);
+            assert_int_equal(vm_free_reserved_memory(&driver.vm, reservation), 0);
+            vka_free_object(&driver_env.vka, &object);
+            end();
+        }
+    }
+}
+
 static void test_pieces_to_read_behind_those_to_write_break_the_queue(void **state)
 {
     static const struct piece bad[] = {{BUFFERS_GPA, 16, true}, {BUFFERS_GPA, 16, false}};
@@ -514,6 +605,8 @@ int main(void)
         driver_test(test_nothing_published_is_no_interrupt),
         driver_test(test_rearming_tells_of_what_is_there_and_asks_for_the_rest),
         driver_test(test_buffers_outside_of_memory_break_the_queue),
+        driver_test(test_what_the_guest_may_only_read_is_not_written_for_it),
+        driver_test(test_rings_that_the_guest_may_only_read_break_the_queue),
         driver_test(test_pieces_to_read_behind_those_to_write_break_the_queue),
         driver_test(test_more_pieces_than_there_is_room_for_break_the_queue),
         driver_test(test_buffers_larger_than_any_memory_break_the_queue),

@@ -1,0 +1,17 @@
+/* The guest of event_loop.c on AArch64. */
+#ifndef EXAMPLES_ARM64_EVENT_LOOP_GUEST_H
+#define EXAMPLES_ARM64_EVENT_LOOP_GUEST_H
+
+#include "guest.h"
+
+/* Reads memory at TICKS until it is 3, then writes to END. */
+__asm__(".pushsection .rodata\n"
+        "guest:\n"
+        "mov x1, #0x5000\n"
+        "1: ldr w0, [x1]; cmp w0, #3; b.lo 1b\n"
+        "mov x1, #0x200000; str w0, [x1]\n"
+        "2: wfi; b 2b\n"
+        "guest_end: .popsection\n");
+extern const char guest[], guest_end[];
+
+#endif
