@@ -13,8 +13,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <linux/kvm.h>
-
 #include <hostvm/env.h>
 #include <hostvm/vm.h>
 #include <sel4vm/boot.h>
@@ -23,6 +21,7 @@
 #include <sel4vm/guest_ram.h>
 
 #include "pci/bus.h"
+#include "support/fake_irqs.h"
 #include "support/fake_kvm.h"
 #include "support/inject.h"
 #include "virtio/ring.h"
@@ -67,6 +66,7 @@ static hostvm_env_t env;
 static vm_t vm;
 static uint8_t *ram_bytes[NR_RAM];
 static struct worker *worker;
+static const struct fake_irqs *irqs; /* what is tied to the VM */
 
 /* Of one input. */
 static struct {
@@ -779,14 +779,6 @@ static void act(void)
 
 /* --- once --- */
 
-static bool answer_line(int fd, unsigned long request, void *arg, int *ret_result)
-{
-    (void)fd;
-    (void)arg;
-    *ret_result = 0;
-    return request == KVM_IRQ_LINE_STATUS || request == KVM_IRQ_LINE;
-}
-
 static void ignore_log(void *cookie, enum hostvm_log_level level, const char *message)
 {
     (void)cookie;
@@ -844,8 +836,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argv;
     (void)signal(SIGPIPE, SIG_IGN);
     (void)setrlimit(RLIMIT_NOFILE, &descriptors);
-    fake_kvm_begin_with(&(struct fake_kvm_faults){.has_interrupts = true});
-    fake_kvm_extend(answer_line);
+    fake_kvm_begin();
+    irqs = fake_irqs_begin();
     fuzz_check(hostvm_env_create(&env, &config) == 0);
     fuzz_check(vm_init(&vm, &env.vka, &env.simple, env.vspace, &env.io_ops, env.endpoint, "fuzz") ==
                0);
@@ -926,7 +918,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     fuzz_target.destroy();
     hostvm_pci_bus_destroy(bus);
     settle();
-    fuzz_check(fake_kvm_eventfds() == 0);
+    fuzz_check(irqs->nr_bells == 0 && irqs->nr_irqfds == 0);
     growth += inject_live_blocks() - blocks;
     fuzz_check(growth < MOST_GROWTH);
     fuzz_check(lowest_free_fd() == fd || is_first);

@@ -110,7 +110,7 @@ static void host(void)
         break;
     case 1:
         leave(i);
-        programs[i] = accept(listener, NULL, NULL);
+        programs[i] = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         break;
     case 2:
         (void)send(programs[i], bytes, fuzz_u8(), MSG_NOSIGNAL);

@@ -365,7 +365,11 @@ static void test_what_the_guest_may_only_read_is_not_written_for_it(void **state
         assert_string_equal(driver_said, "virtio device 42: queue 0 stands still: a buffer lies "
                                          "outside of memory");
         assert_true(is_broken());
+        assert_null(hostvm_vm_writable_pointer(&driver.vm, READONLY_GPA, 1));
         assert_int_equal(vm_free_reserved_memory(&driver.vm, reservation), 0);
+        assert_int_equal(vm_ram_register_at(&driver.vm, READONLY_GPA, PAGE, false), 0);
+        assert_ptr_equal(hostvm_vm_writable_pointer(&driver.vm, READONLY_GPA, PAGE),
+                         driver_at(READONLY_GPA, PAGE));
         vka_free_object(&driver_env.vka, &object);
         end();
     }

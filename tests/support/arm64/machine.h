@@ -28,9 +28,9 @@ enum { TEST_IRQ = 40, TEST_LEVEL_IRQ = 41, OTHER_IRQ = 50, NR_IRQS = 256 };
 
 #define NO_SUCH_IRQ "there is no interrupt 256: they are 0 to 255"
 
-/* Where the controllers are: nothing else can be. The second is the processors' part of a GICv3; a
- * GICv2's lies below. */
-enum { IRQ_CONTROLLER_GPA = 0x8000000, OTHER_IRQ_CONTROLLER_GPA = 0x80a0000 };
+/* Where the controllers are: nothing else can be. The second is the processors' part. */
+enum { IRQ_CONTROLLER_GPA = 0x8000000 };
+#define OTHER_IRQ_CONTROLLER_GPA(gic_version) ((gic_version) == 2 ? 0x8010000 : 0x80a0000)
 
 /* Does a read's data lie at its place in the word of 32 bits around it? */
 enum { READS_HAVE_LANES = 1 };
@@ -159,7 +159,7 @@ enum { LOAD_OFFSET = 4 };
     "ldr x15, =0x80a0000\nstr wzr, [x15, #0x14]\n"                                                 \
     "mov x14, #1\nmsr S3_0_C12_C12_5, x14\nisb\nmov x14, #0xff\nmsr S3_0_C4_C6_0, x14\n"           \
     "mov x14, #1\nmsr S3_0_C12_C12_7, x14\nisb\nb 5f\n"                                            \
-    "4: mov w14, #0x101\nstrh w14, [x15, #0x828]\n"                                                \
+    "4: mov w14, #1\nstrb w14, [x15, #0x828]\nstrb w14, [x15, #0x829]\n"                           \
     "ldr x15, =0x8010000\nmov w14, #0xff\nstr w14, [x15, #4]\nmov w14, #1\nstr w14, [x15]\n5:\n"
 #define GUEST_IRQ_UNMASK       "ldr x15, =0x8000104\nmov w14, #0x100\nstr w14, [x15]\ndsb sy\n"
 #define GUEST_LEVEL_IRQ_UNMASK "ldr x15, =0x8000104\nmov w14, #0x200\nstr w14, [x15]\ndsb sy\n"
