@@ -50,7 +50,8 @@ skip_all() {
 
 # make_commanded FILE...: an initramfs, $work/commanded, whose init loads $guest_modules, in that order, and does what
 # $guest_console (ttyS0, unless set) tells it: a command per line, each answered with its output and a line "=STATUS".
-# FILES go to /bin, the kernel's modules of $spare_modules to /lib, for a command to load.
+# FILES go to /bin, the kernel's modules of $spare_modules to /lib, for a command to load. Where the console is another, the
+# serial port has been told so: nobody is to see it.
 make_commanded() {
     local module
     mkdir -p "$work/root/bin" "$work/root/lib"

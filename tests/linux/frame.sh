@@ -30,7 +30,8 @@ is() {
 # make_initramfs < INIT > OUTPUT: busybox, a script for it as the init, and what $work/root has already.
 make_initramfs() {
     local root="$work/root"
+    # Not command -v: busybox's sh has busybox within itself.
     mkdir -p "$root/bin" "$root/dev" "$root/etc" "$root/lib" "$root/proc" "$root/sys" "$root/tmp" &&
-        cp "$(command -v busybox)" "$root/bin/busybox" && cat > "$root/init" && chmod +x "$root/init" &&
+        cp "$(which busybox)" "$root/bin/busybox" && cat > "$root/init" && chmod +x "$root/init" &&
         (cd "$root" && find . | cpio --quiet -o -H newc -R 0:0)
 }
