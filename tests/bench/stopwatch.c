@@ -1,7 +1,7 @@
 /*
  * Runs a command and prints how long it took from exec to its first output and to its end, in
  * millions of nanoseconds; in the deterministic box: of instructions. Or how long until its output
- * holds a text, where it is ended; and of that the time in which the processors were not idle: what
+ * holds a text, where it is ended; and of that the time in which the processor was not idle: what
  * it slept, or waited for a drive, is no instruction.
  *
  * It reads as soon as there is something to read, where it may: otherwise a command that goes on
@@ -34,7 +34,7 @@ struct output {
     uint64_t until; /* when the text was there; 0: not yet */
 };
 
-/* All the processors', in ns: idle, and waiting for a drive (proc(5), stat). */
+/* The processor's, where there is one, in ns: idle, and waiting for a drive (proc(5), stat). */
 static uint64_t idle_time(void)
 {
     unsigned long long idle = 0, io = 0;
@@ -102,13 +102,14 @@ static int usage(void)
 static int report_text(const char *label, const struct output *output, uint64_t start,
                        uint64_t idle)
 {
+    uint64_t total = output->until - start;
+
     if (output->until == 0) {
         (void)printf("%-28s '%s' did not come\n", label, output->text);
         return 1;
     }
     (void)printf("%-28s busy %9.3fe6  of %9.3fe6\n", label,
-                 (double)(output->until - start - idle) / 1e6,
-                 (double)(output->until - start) / 1e6);
+                 idle < total ? (double)(total - idle) / 1e6 : 0.0, (double)total / 1e6);
     return 0;
 }
 

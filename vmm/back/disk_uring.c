@@ -24,6 +24,7 @@ enum { READS_AFTER_A_MISS = 32 };
 struct uring {
     struct disk_queue queue;
     struct io_uring ring;
+    struct disk_io *alone;   /* a read that is not begun: none came after it so far */
     struct disk_list ended;  /* without the ring */
     unsigned misses;         /* reads to go before the next is tried without it */
     bool is_never_in_memory; /* the file system does not tell */
@@ -95,8 +96,8 @@ static void submit_step(struct uring *uring, struct disk_io *io)
 }
 
 /*
- * What is in the host's memory is copied from there: a system call of its own takes less than a
- * place in the ring. True: the request is done.
+ * What is in the host's memory is copied from there: a system call of its own takes less than one
+ * that goes by the ring. True: the request is done.
  */
 static bool read_from_memory(struct uring *uring, struct disk_io *io)
 {
@@ -113,19 +114,46 @@ static bool read_from_memory(struct uring *uring, struct disk_io *io)
     return false;
 }
 
+/* True, or this read is to go by the ring. */
+static bool may_be_in_memory(struct uring *uring, const struct disk_io *io)
+{
+    if (io->op != DISK_READ || uring->is_never_in_memory) {
+        return false;
+    }
+    if (uring->misses > 0) {
+        uring->misses--;
+        return false;
+    }
+    return true;
+}
+
+/* One system call for many requests takes less than one for each: what does not come alone goes by
+ * the ring. */
 static void uring_start(struct disk_queue *queue, struct disk_io *io)
 {
     struct uring *uring = (struct uring *)queue;
+    struct disk_io *before = uring->alone;
 
-    if (io->op == DISK_READ && !uring->is_never_in_memory) {
-        if (uring->misses > 0) {
-            uring->misses--;
-        } else if (read_from_memory(uring, io)) {
-            disk_list_add(&uring->ended, io);
-            return;
-        }
+    uring->alone = NULL;
+    if (before != NULL) {
+        submit_step(uring, before);
+    } else if (io_uring_sq_ready(&uring->ring) == 0 && may_be_in_memory(uring, io)) {
+        uring->alone = io;
+        return;
     }
     submit_step(uring, io);
+}
+
+static void begin_alone(struct uring *uring)
+{
+    struct disk_io *io = uring->alone;
+
+    uring->alone = NULL;
+    if (io != NULL && read_from_memory(uring, io)) {
+        disk_list_add(&uring->ended, io);
+    } else if (io != NULL) {
+        submit_step(uring, io);
+    }
 }
 
 /* Stays: each write to an eventfd completes it once more, and the eventfd need not be read. */
@@ -188,6 +216,7 @@ static unsigned uring_wait(struct disk_queue *queue, bool may_sleep, struct disk
 {
     struct uring *uring = (struct uring *)queue;
 
+    begin_alone(uring);
     /* What the calls say is of no use: signals are blocked, and what could not be begun stays in
      * the ring for the next time. */
     if (uring->ended.first == NULL && may_sleep) {
