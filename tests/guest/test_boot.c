@@ -1,16 +1,12 @@
 /* Creating VMs and vcpus: what is there afterwards, and what is refused. */
 #include "support/vm.h"
 
-#include <errno.h>
-#include <linux/kvm.h>
 #include <string.h>
 
 #include <hostvm/host.h>
 #include <sel4vm/guest_iospace.h>
 #include <sel4vm/guest_ram.h>
 #include <sel4vm/guest_vm_util.h>
-
-#include "support/inject.h"
 
 static int init(vm_t *vm, hostvm_env_t *env, const char *name)
 {
@@ -227,28 +223,12 @@ static void test_vcpu_ids_count_from_zero_up_to_the_maximum(void **state)
     assert_int_equal(t->vm.num_vcpus, CONFIG_MAX_NUM_NODES);
 }
 
-/* KVM as it is on a host that gives two vcpus. */
-static bool give_two_vcpus(int fd, unsigned long request, void *arg, int *ret_result)
-{
-    (void)fd;
-    if (request == KVM_CHECK_EXTENSION && (uintptr_t)arg == KVM_CAP_MAX_VCPUS) {
-        *ret_result = 2;
-        return true;
-    }
-    if (request == KVM_CREATE_VCPU && (uintptr_t)arg >= 2) {
-        errno = EINVAL;
-        *ret_result = -1;
-        return true;
-    }
-    return false;
-}
-
 static void test_more_vcpus_than_the_host_gives_are_refused_when_they_start(void **state)
 {
     struct testvm *t;
 
     (void)state;
-    inject_answer_ioctls(give_two_vcpus);
+    vcpus_limit(2);
     t = testvm_create();
     for (int i = 0; i < 3; i++) {
         assert_non_null(vm_create_vcpu(&t->vm, 0));
@@ -258,7 +238,7 @@ static void test_more_vcpus_than_the_host_gives_are_refused_when_they_start(void
     assert_int_equal(vcpu_start(t->vm.vcpus[2]), -1);
     assert_reason("cannot create vcpu 2 (this host allows 2): Invalid argument");
     assert_false(is_vcpu_online(t->vm.vcpus[2]));
-    inject_answer_ioctls(NULL);
+    vcpus_limit(0);
     testvm_destroy(t);
 }
 

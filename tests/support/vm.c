@@ -212,6 +212,29 @@ unsigned vm_creations_refuse(unsigned nr)
     return atomic_exchange(&nr_refusals, nr);
 }
 
+static unsigned max_vcpus;
+
+static bool give_few_vcpus(int fd, unsigned long request, void *arg, int *ret_result)
+{
+    (void)fd;
+    if (request == KVM_CHECK_EXTENSION && (uintptr_t)arg == KVM_CAP_MAX_VCPUS) {
+        *ret_result = (int)max_vcpus;
+        return true;
+    }
+    if (request != KVM_CREATE_VCPU || (uintptr_t)arg < max_vcpus) {
+        return false;
+    }
+    errno = EINVAL;
+    *ret_result = -1;
+    return true;
+}
+
+void vcpus_limit(unsigned nr)
+{
+    max_vcpus = nr;
+    inject_answer_ioctls(nr > 0 ? give_few_vcpus : NULL);
+}
+
 /* --- where tests can run --- */
 
 static void *meet(void *barrier)

@@ -167,6 +167,10 @@ unsigned slot_changes(void);
  * still to be refused. */
 unsigned vm_creations_refuse(unsigned nr);
 
+/* From now on KVM gives a VM so many vcpus and says so; 0: as many as it really has. Before the VM
+ * is created, and while no other thread makes any. */
+void vcpus_limit(unsigned nr);
+
 /* From begin to end, or until so many seconds are over: then the VM is stopped and the test fails.
  */
 void watchdog_begin(vm_t *vm);
