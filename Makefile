@@ -54,6 +54,8 @@ LDFLAGS_ALL += --coverage
 endif
 
 Q := $(if $(V),,@)
+# What targets build first, they build with all processors, unless make was told how many.
+BUILD_FIRST = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 say = @$(if $(V),true,printf '  %-8s %s\n' '$(1)' '$(patsubst $(B)/%,%,$@)')
 
 # --- sources, a list per room ---
@@ -253,7 +255,7 @@ FUZZ_SAN := address,undefined,fuzzer-no-link
 .PHONY: fuzz
 fuzz: ## have hostile guests look for faults, FUZZ_SECONDS for each device (33: 5 minutes in all)
 	$(Q)scripts/deps fuzz
-	$(Q)$(MAKE) --no-print-directory CC=clang SAN=$(FUZZ_SAN) fuzz-programs
+	$(Q)$(BUILD_FIRST) CC=clang SAN=$(FUZZ_SAN) fuzz-programs
 	$(Q)scripts/fuzz --seconds $(FUZZ_SECONDS) $(BUILD)/$(ARCH)-$(subst $(comma),-,$(FUZZ_SAN)) $(FUZZERS)
 
 .PHONY: test-programs
@@ -284,9 +286,9 @@ box-tests: test-programs guests $(B)/hostvm ## the same on the KVM of ARCH's box
 test: ## install what is missing and run all tests: without KVM, on this machine's KVM, with sanitizers, and in the box
 	$(Q)scripts/deps test
 	$(if $(filter x86_64,$(HOST_ARCH)),$(Q)scripts/deps arm64 || echo 'without the packages for arm64 its tests are skipped')
-	$(Q)$(MAKE) --no-print-directory all test-programs
-	$(Q)$(MAKE) --no-print-directory SAN=address,undefined all test-programs fuzz-programs
-	$(Q)$(MAKE) --no-print-directory SAN=thread thread-programs
+	$(Q)$(BUILD_FIRST) all test-programs
+	$(Q)$(BUILD_FIRST) SAN=address,undefined all test-programs fuzz-programs
+	$(Q)$(BUILD_FIRST) SAN=thread thread-programs
 	$(Q)scripts/test-all
 
 # Counts of earlier runs would be added to.
@@ -311,19 +313,19 @@ check: $(B)/libhostvm.a $(B)/libhostvm.so ## style, layers, exports
 .PHONY: run
 run: ## install what is missing, boot the test kernel, then Debian's kernel to its init
 	$(Q)scripts/deps run $(if $(CROSS),$(ARCH))
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(BUILD_FIRST) all
 	$(Q)ARCH=$(ARCH) scripts/run-linux
 
 .PHONY: shell
 shell: ## an interactive Linux shell in a guest
 	$(Q)scripts/deps run $(if $(CROSS),$(ARCH))
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(BUILD_FIRST) all
 	$(Q)ARCH=$(ARCH) scripts/run-linux --shell
 
 .PHONY: bench
 bench: ## measure against the bare KVM loop and other VMMs, in instructions
 	$(Q)scripts/deps bench $(if $(CROSS),$(ARCH))
-	$(Q)$(MAKE) --no-print-directory all bench-programs
+	$(Q)$(BUILD_FIRST) all bench-programs
 	$(Q)scripts/bench --arch $(ARCH)
 .PHONY: bench-programs
 bench-programs: $(BENCHES:%=$(B)/tests/%)
