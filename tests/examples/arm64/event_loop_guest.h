@@ -12,6 +12,7 @@ __asm__(".pushsection .rodata\n"
         "mov x1, #0x200000; str w0, [x1]\n"
         "2: wfi; b 2b\n"
         "guest_end: .popsection\n");
-extern const char guest[], guest_end[];
+/* Hidden: no table of addresses stands between, which has no room for what lies behind a label. */
+extern __attribute__((visibility("hidden"))) const char guest[], guest_end[];
 
 #endif

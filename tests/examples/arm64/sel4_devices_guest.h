@@ -50,7 +50,8 @@ __asm__(
     "mrs x21, S3_0_C12_C12_0; msr S3_0_C12_C12_1, x21; isb; eret\n"
     "6: mov x22, #0x8010000; ldr w21, [x22, #0xc]; str w21, [x22, #0x10]; eret\n"
     "guest_end: .popsection\n");
-extern const char guest[], guest_end[];
+/* Hidden: no table of addresses stands between, which has no room for what lies behind a label. */
+extern __attribute__((visibility("hidden"))) const char guest[], guest_end[];
 
 static int load_guest(vm_t *vm, vm_vcpu_t *vcpu)
 {

@@ -18,6 +18,8 @@ __asm__(".pushsection .rodata\n"
         "ldr w0, [x1]; str w0, [x2]\n"
         "2: wfi; b 2b\n"
         "reader_end: .popsection\n");
-extern const char writer_code[], writer_end[], reader_code[], reader_end[];
+/* Hidden: no table of addresses stands between, which has no room for what lies behind a label. */
+extern __attribute__((visibility("hidden"))) const char writer_code[], writer_end[], reader_code[],
+    reader_end[];
 
 #endif

@@ -11,6 +11,6 @@ __asm__(".pushsection .rodata\n"
         "mov %eax, 0x200000\n"
         "2: hlt; jmp 2b\n"
         "guest_end: .popsection\n");
-extern const char guest[], guest_end[];
+extern __attribute__((visibility("hidden"))) const char guest[], guest_end[];
 
 #endif

@@ -37,7 +37,7 @@ __asm__(".pushsection .rodata\n"
         ".org guest + 0x100\n"
         "mov $0x20, %al; out %al, $0x20; iretq\n"
         "guest_end: .popsection\n");
-extern const char guest[], guest_end[];
+extern __attribute__((visibility("hidden"))) const char guest[], guest_end[];
 
 /* What the interrupt needs: code and data segments, and a gate to HANDLER (SDM 3A, 6.14.1). */
 static const seL4_Word segments[] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff};

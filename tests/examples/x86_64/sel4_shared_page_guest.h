@@ -16,6 +16,7 @@ __asm__(".pushsection .rodata\n"
         "mov 0x180000, %eax; mov %eax, 0x200000\n"
         "2: hlt; jmp 2b\n"
         "reader_end: .popsection\n");
-extern const char writer_code[], writer_end[], reader_code[], reader_end[];
+extern __attribute__((visibility("hidden"))) const char writer_code[], writer_end[], reader_code[],
+    reader_end[];
 
 #endif

@@ -20,6 +20,6 @@ __asm__(".pushsection .rodata\n"
         "guest_end:\n"
         ".code64\n"
         ".popsection\n");
-extern const char guest[], guest_end[];
+extern __attribute__((visibility("hidden"))) const char guest[], guest_end[];
 
 #endif
