@@ -251,8 +251,9 @@ void vcpu_was_set(vm_vcpu_t *vcpu);
 int arch_vm_init(vm_t *vm);
 void arch_vm_fini(vm_t *vm);
 
-int arch_vcpu_init(vm_vcpu_t *vcpu); /* first registers; KVM's vcpu does not exist yet */
-int arch_vcpu_open(vm_vcpu_t *vcpu); /* KVM's vcpu exists now */
+int arch_vcpu_init(vm_vcpu_t *vcpu);   /* first registers; KVM's vcpu does not exist yet */
+int arch_vcpu_create(vm_vcpu_t *vcpu); /* KVM's vcpu; others with it, where their order counts */
+int arch_vcpu_open(vm_vcpu_t *vcpu);   /* KVM's vcpu exists now */
 int arch_vcpu_flush(
     vm_vcpu_t *vcpu); /* before an entry, when arch.is_dirty: what was set goes to KVM */
 

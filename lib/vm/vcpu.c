@@ -20,7 +20,7 @@ int vcpu_open(vm_vcpu_t *vcpu)
     if (r < 0) {
         return r;
     }
-    r = kvm_vcpu_open(&hv->kvm, &hosted->kvm, vcpu_cpu_number(vcpu));
+    r = arch_vcpu_create(vcpu);
     if (r < 0) {
         return r;
     }

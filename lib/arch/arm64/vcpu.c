@@ -29,6 +29,44 @@ int arch_vcpu_init(vm_vcpu_t *vcpu)
     return 0;
 }
 
+static int create(vm_vcpu_t *vcpu)
+{
+    return kvm_vcpu_open(&vcpu->hosted->kvm, &vcpu->vm->hosted->kvm, vcpu_cpu_number(vcpu));
+}
+
+/* The one with the least number from there on. NULL: there is none. */
+static vm_vcpu_t *next_by_number(const vm_t *vm, unsigned from)
+{
+    vm_vcpu_t *next = NULL;
+
+    for (unsigned i = 0; i < vm->num_vcpus; i++) {
+        unsigned number = vcpu_cpu_number(vm->vcpus[i]);
+
+        if (number >= from && (next == NULL || number < vcpu_cpu_number(next))) {
+            next = vm->vcpus[i];
+        }
+    }
+    return next;
+}
+
+/* To a GICv2, processors are those that KVM made first, second, ...: that has to be the order of
+ * their numbers, whichever is started first. */
+int arch_vcpu_create(vm_vcpu_t *vcpu)
+{
+    const struct hosted_vm *hosted = vcpu->vm->hosted;
+    vm_vcpu_t *next = next_by_number(vcpu->vm, 0);
+    int r = 0;
+
+    if (!hosted->kvm.has_irqchip || hosted->arch.is_gic_ready) {
+        return create(vcpu);
+    }
+    while (r == 0 && next != NULL) {
+        r = create(next);
+        next = next_by_number(vcpu->vm, vcpu_cpu_number(next) + 1);
+    }
+    return r;
+}
+
 static int reset(struct hosted_vcpu *hv)
 {
     uint32_t features = hv->vcpu->vm->hosted->arch.has_pmu ? 1u << KVM_ARM_VCPU_PMU_V3 : 0;
@@ -44,15 +82,10 @@ static int reset(struct hosted_vcpu *hv)
  */
 static int open_all(vm_t *vm)
 {
-    struct hosted_vm *hosted = vm->hosted;
-
     for (unsigned i = 0; i < vm->num_vcpus; i++) {
         struct hosted_vcpu *hv = vm->vcpus[i]->hosted;
-        int r = kvm_vcpu_open(&hv->kvm, &hosted->kvm, vcpu_cpu_number(vm->vcpus[i]));
+        int r = reset(hv);
 
-        if (r == 0) {
-            r = reset(hv);
-        }
         if (r == 0 && !hv->is_open) {
             r = kvm_vcpu_set_mp_state(&hv->kvm, KVM_MP_STATE_STOPPED);
         }

@@ -193,6 +193,11 @@ int arch_vcpu_init(vm_vcpu_t *vcpu)
 
 /* --- handing it to KVM --- */
 
+int arch_vcpu_create(vm_vcpu_t *vcpu)
+{
+    return kvm_vcpu_open(&vcpu->hosted->kvm, &vcpu->vm->hosted->kvm, vcpu_cpu_number(vcpu));
+}
+
 int arch_vcpu_open(vm_vcpu_t *vcpu)
 {
     struct hosted_vcpu *hv = vcpu->hosted;
