@@ -291,6 +291,12 @@ test: ## install what is missing and run all tests: without KVM, on this machine
 	$(Q)$(BUILD_FIRST) SAN=thread thread-programs
 	$(Q)scripts/test-all
 
+.PHONY: test-debian
+test-debian: ## boot a Debian in the box to its login, use it, have it install a package; some ten minutes
+	$(Q)scripts/deps test
+	$(Q)$(BUILD_FIRST) all
+	$(Q)INSTALLS=1 tests/linux/test_debian.sh
+
 # Counts of earlier runs would be added to.
 COVERED_TESTS := $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%)
 .PHONY: coverage coverage-run
