@@ -41,7 +41,7 @@ boot() {
     append="console=$console quiet $1"
     shift
     status=0
-    timeout 150 "$hostvm" run --virtio pci --disk /tmp/disk.img,ro,serial=pci-1 --kernel /vmlinuz --initrd /tmp/initramfs \
+    timeout 150 "$hostvm" run --virtio pci --rng --disk /tmp/disk.img,ro,serial=pci-1 --kernel /vmlinuz --initrd /tmp/initramfs \
         --append "$append" "$@" > /tmp/raw 2> "$work/err" < /dev/null || status=$?
     tr -d '\r' < /tmp/raw > "$work/screen"
 }

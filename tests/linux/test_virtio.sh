@@ -30,7 +30,7 @@ stty cols 100 rows 30
 tty > $work/tty
 echo \$\$ > $work/pid
 exec $hostvm run --kernel /vmlinuz --initrd /commanded --append 'console=ttyS0 quiet' --mem 512 --console virtio \
-    --balloon 64M --virtio $virtio 2>> $work/err
+    --balloon 64M --rng --virtio $virtio 2>> $work/err
 RUN
     chmod +x "$work/run"
     start env SHELL=/bin/sh "$script" -qec "$work/run" /dev/null

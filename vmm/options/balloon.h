@@ -21,8 +21,8 @@ int options_balloon_check(const struct options_balloon *balloon, uint64_t mem, c
 
 /* For options_print_help. */
 #define OPTIONS_BALLOON_HELP                                                                       \
-    "  --balloon SIZE    how much of its RAM the guest is asked to do without (0); what it does "  \
-    "not use goes\n"                                                                               \
-    "                    back to the host anyhow, unless SIZE is none\n"
+    "  --balloon SIZE    what of its RAM the guest frees goes back to the host, and it is asked "  \
+    "to do without\n"                                                                              \
+    "                    SIZE of it, 0 or more (none)\n"
 
 #endif

@@ -51,6 +51,7 @@ void options_print_help(void)
         "  --mem SIZE        RAM, with suffix K, M, G or T; without one MiB (256M)\n"
         "  --cpus N          processors (1)\n" OPTIONS_DISK_HELP OPTIONS_NET_HELP OPTIONS_SHARE_HELP
             OPTIONS_VSOCK_HELP OPTIONS_CONSOLE_HELP OPTIONS_BALLOON_HELP
+        "  --rng             a source of random numbers, the host's\n"
         "  --virtio mmio|pci how the guest finds its virtio devices (mmio)\n"
         "  --debug-exit      a write to port 0xf4, on arm64 to address 0x90f4000, ends the VM with "
         "status\n"
@@ -219,6 +220,7 @@ enum option_id {
     OPTION_VSOCK,
     OPTION_CONSOLE,
     OPTION_BALLOON,
+    OPTION_RNG,
     OPTION_VIRTIO,
     OPTION_PMU,
     OPTION_DTB,
@@ -243,6 +245,7 @@ static const struct option long_options[] = {
     {"vsock", required_argument, NULL, OPTION_VSOCK},
     {"console", required_argument, NULL, OPTION_CONSOLE},
     {"balloon", required_argument, NULL, OPTION_BALLOON},
+    {"rng", no_argument, NULL, OPTION_RNG},
     {"virtio", required_argument, NULL, OPTION_VIRTIO},
     {"pmu", no_argument, NULL, OPTION_PMU},
     {"dtb", required_argument, NULL, OPTION_DTB},
@@ -285,6 +288,9 @@ static int apply(struct options *options, int id)
         return set_console(&options->devices, optarg);
     case OPTION_BALLOON:
         return set_balloon(&options->devices, optarg);
+    case OPTION_RNG:
+        options->devices.has_rng = true;
+        return 0;
     case OPTION_VIRTIO:
         return parse_virtio(optarg, &options->devices.transport);
     case OPTION_PMU:
@@ -349,11 +355,7 @@ int options_parse(int argc, char **argv, struct options *ret)
 {
     const char *word = argc > 1 ? argv[1] : "";
 
-    *ret = (struct options){.append = "",
-                            .mem = MEM_DEFAULT,
-                            .cpus = 1,
-                            .devices.has_rng = true,
-                            .devices.balloon.is_there = true};
+    *ret = (struct options){.append = "", .mem = MEM_DEFAULT, .cpus = 1};
     if (strcmp(word, "run") == 0) {
         ret->command = COMMAND_RUN;
         return parse_run(argc - 1, argv + 1, ret);
