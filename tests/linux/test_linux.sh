@@ -58,7 +58,7 @@ test_serial_line() {
 # answers NAME LINE ANSWER: what the guest says to that.
 answers() {
     ask "$2"
-    if [ "$result-$answer" = "0-$3"$'\n' ]; then pass "$1"
+    if [ "$result-$answer" = "0-$3" ]; then pass "$1"
     else fail "$1" "the answer is $result '$answer', not '$3'"; fi
 }
 
