@@ -27,7 +27,7 @@ struct nic {
 };
 
 struct devices {
-    struct worker *worker; /* of all that have little to do */
+    struct worker *worker; /* of all that have little to do; NULL: there are none */
     struct blk *disks[DEVICES_MAX_DISKS];
     unsigned nr_disks;
     struct nic nics[DEVICES_MAX_NETS];
@@ -171,6 +171,11 @@ static int create_rng(struct devices *devices, vm_t *vm)
     return devices->rng == NULL ? -EIO : enlist(devices, rng_device(devices->rng));
 }
 
+static bool wants_worker(const struct devices_config *config)
+{
+    return config->has_console || config->balloon.is_there || config->has_rng;
+}
+
 /* --- all of them --- */
 
 static int create_all(struct devices *devices, vm_t *vm, const struct devices_config *config,
@@ -178,9 +183,9 @@ static int create_all(struct devices *devices, vm_t *vm, const struct devices_co
 {
     int r = 0;
 
-    devices->worker = worker_create("devices");
-    if (devices->worker == NULL) {
-        return -EIO;
+    if (wants_worker(config)) {
+        devices->worker = worker_create("devices");
+        r = devices->worker == NULL ? -EIO : 0;
     }
     for (unsigned i = 0; r == 0 && i < config->nr_disks; i++) {
         r = create_disk(devices, vm, &config->disks[i], nr_cpus);

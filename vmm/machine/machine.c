@@ -57,10 +57,15 @@ void machine_close(struct machine *machine)
     machine->chips = NULL;
 }
 
+static int create_devices(struct machine *machine)
+{
+    return devices_create(&machine->vm, machine->devices_config, machine->nr_cpus, machine->console,
+                          &machine->devices);
+}
+
 int machine_add_devices(struct machine *machine, const struct device_place *places)
 {
-    int r = devices_create(&machine->vm, machine->devices_config, machine->nr_cpus,
-                           machine->console, &machine->devices);
+    int r = create_devices(machine);
 
     return r < 0 ? r : devices_attach(machine->devices, places);
 }
@@ -72,8 +77,7 @@ bool machine_wants_pci(const struct devices_config *config)
 
 int machine_add_pci(struct machine *machine, const hostvm_pci_bus_config_t *config)
 {
-    int r = devices_create(&machine->vm, machine->devices_config, machine->nr_cpus,
-                           machine->console, &machine->devices);
+    int r = create_devices(machine);
 
     if (r < 0) {
         return r;
