@@ -54,6 +54,13 @@ int io_dup(int fd)
     return copy;
 }
 
+void io_drain(int fd)
+{
+    uint64_t count;
+
+    (void)!read(fd, &count, sizeof(count)); /* nothing there is fine as well */
+}
+
 void io_close(int *fd)
 {
     if (*fd >= 0) {

@@ -1,11 +1,10 @@
 /* Queues: what the device takes from them is guest memory from end to end. */
 #include <errno.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <hostvm/vm.h>
 
+#include "base/io.h"
 #include "base/reason.h"
 #include "virtio/ring.h"
 
@@ -94,13 +93,6 @@ const void *buffer_table(struct hostvm_virtqueue *queue, uint64_t gpa, uint32_t 
 
 /* --- from start to stop --- */
 
-static void drain(int fd)
-{
-    uint64_t count;
-
-    (void)!read(fd, &count, sizeof(count)); /* nothing there is fine as well */
-}
-
 int virtqueue_start(struct hostvm_virtqueue *queue)
 {
     uint64_t features = queue->device->accepted;
@@ -111,7 +103,7 @@ int virtqueue_start(struct hostvm_virtqueue *queue)
     queue->has_events = (features & HOSTVM_VIRTIO_F_EVENT_IDX) != 0;
     queue->is_broken = false;
     queue->is_ready = true;
-    drain(queue->kick_fd);
+    io_drain(queue->kick_fd);
     r = queue->is_packed ? packed_start(queue) : split_start(queue);
     if (r < 0) {
         queue->is_ready = false;

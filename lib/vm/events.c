@@ -125,13 +125,6 @@ void events_fini(struct hosted_vm *hosted)
     io_close(&set->epoll_fd);
 }
 
-static void drain(int fd)
-{
-    uint64_t count;
-
-    (void)!read(fd, &count, sizeof(count)); /* nothing there is fine as well */
-}
-
 /* One at a time: a callback may remove any of the others. */
 int events_dispatch(vm_t *vm)
 {
@@ -146,7 +139,7 @@ int events_dispatch(vm_t *vm)
             break;
         }
         if (ready.data.fd == vm->hosted->wake_fd) {
-            drain(ready.data.fd); /* what it was signalled for is among the requests */
+            io_drain(ready.data.fd); /* what it was signalled for is among the requests */
             continue;
         }
         event = *find_event(set, ready.data.fd);
@@ -172,7 +165,7 @@ void events_wait(struct hosted_vm *hosted)
         vm_enter(hosted->vm);
     }
     atomic_store(&hosted->is_waiting, false);
-    drain(hosted->wake_fd);
+    io_drain(hosted->wake_fd);
     if (fds[1].revents != 0) {
         atomic_fetch_or(&hosted->requests, REQUEST_EVENTS);
     }
@@ -200,7 +193,7 @@ int events_fd(struct hosted_vm *hosted)
 void events_begin_step(struct hosted_vm *hosted)
 {
     atomic_store(&hosted->is_waiting, false);
-    drain(hosted->wake_fd);
+    io_drain(hosted->wake_fd);
 }
 
 void events_end_step(struct hosted_vm *hosted)
@@ -225,11 +218,11 @@ static void *poll_for_vcpu(void *arg)
     while (!atomic_load(&poller->is_ending)) {
         (void)poll(fds, 2, -1);
         if (fds[0].revents != 0) {
-            drain(poller->ack_fd);
+            io_drain(poller->ack_fd);
         } else if (fds[1].revents != 0) {
             vm_wake(hosted, REQUEST_EVENTS);
             (void)poll(fds, 1, -1); /* until they are served; then look again */
-            drain(poller->ack_fd);
+            io_drain(poller->ack_fd);
         }
     }
     return NULL;
