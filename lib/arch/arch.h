@@ -69,6 +69,7 @@ struct hosted_vcpu {
     vm_vcpu_t *vcpu;
     struct kvm_vcpu kvm;
     bool is_open; /* KVM has the vcpu, as its first registers are: from the first start on */
+    bool waits_for_startup; /* another vcpu of the guest starts it */
     struct fault fault;
     bool has_pending_io;      /* KVM finishes an access at the next entry */
     bool has_unseen_exit;     /* the run page holds an exit that was not dispatched yet */

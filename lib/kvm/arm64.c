@@ -89,6 +89,21 @@ int kvm_device_set(int fd, uint32_t group, uint64_t attr, const void *value, con
     return 0;
 }
 
+int kvm_device_set_steps(int fd, const struct kvm_device_step *steps, unsigned nr,
+                         unsigned *nr_done)
+{
+    while (*nr_done < nr) {
+        const struct kvm_device_step *step = &steps[*nr_done];
+        int r = kvm_device_set(fd, step->group, step->attr, step->value, step->what);
+
+        if (r < 0) {
+            return r;
+        }
+        ++*nr_done;
+    }
+    return 0;
+}
+
 /* Since Linux 6.4; the headers of older ones are without them (asm/kvm.h). */
 enum {
     SMCCC_CONTROL_GROUP = 0, /* KVM_ARM_VM_SMCCC_CTRL */

@@ -148,6 +148,15 @@ bool kvm_vm_has_device(struct kvm_vm *vm, uint32_t type);
 int kvm_device_create(struct kvm_vm *vm, uint32_t type, int *ret_fd);
 /* value: what the attribute takes; what: for the reason, "place the distributor" */
 int kvm_device_set(int fd, uint32_t group, uint64_t attr, const void *value, const char *what);
+/* KVM takes each step once: *nr_done of them it has, and what fails is tried again from there on */
+struct kvm_device_step {
+    uint32_t group;
+    uint64_t attr;
+    const void *value;
+    const char *what;
+};
+int kvm_device_set_steps(int fd, const struct kvm_device_step *steps, unsigned nr,
+                         unsigned *nr_done);
 /* *ret_is_on: whether calls with function numbers from first on exit as KVM_EXIT_HYPERCALL; false
  * where this KVM cannot */
 int kvm_vm_forward_calls(struct kvm_vm *vm, uint32_t first, uint32_t nr, bool *ret_is_on);

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <signal.h>
 
+#include <sel4vm/boot.h>
+
 #include "vm/vm.h"
 
 int vcpu_open(vm_vcpu_t *vcpu)
@@ -167,4 +169,24 @@ int vcpu_attach(vm_vcpu_t *vcpu, unsigned request_mask)
         hv->request_mask = request_mask;
     }
     return r;
+}
+
+int hostvm_vcpu_wait_for_startup(vm_vcpu_t *vcpu)
+{
+    int r = 0;
+
+    if (!vcpu_is_usable(vcpu)) {
+        return public_status(NULL, fail(-EINVAL, "hostvm_vcpu_wait_for_startup: no vcpu given"));
+    }
+    vm_enter(vcpu->vm);
+    if (vcpu->hosted->is_open || vcpu->vcpu_id == BOOT_VCPU || !vcpu->vm->hosted->kvm.has_irqchip) {
+        r = fail(-EINVAL,
+                 "vcpu %u cannot wait until the guest starts it: it is the boot vcpu, was started "
+                 "already, or the VM has no interrupt controller",
+                 vcpu->vcpu_id);
+    } else {
+        vcpu->hosted->waits_for_startup = true;
+    }
+    vm_leave(vcpu->vm);
+    return public_status(vcpu->vm, r);
 }

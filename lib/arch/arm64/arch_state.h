@@ -51,12 +51,11 @@ struct arch_vm {
 
 struct arch_vcpu {
     uint64_t words[NR_WORDS];
-    uint64_t known;         /* a bit per word: it is the vcpu's */
-    uint64_t dirty;         /* a bit per word: it was set since the last entry */
-    bool is_dirty;          /* any of them */
-    unsigned nr_pmu_steps;  /* of what KVM has to be told of its counters that are done */
-    bool is_reset;          /* KVM has given the vcpu its first registers */
-    bool waits_for_startup; /* another vcpu of the guest starts it */
+    uint64_t known;        /* a bit per word: it is the vcpu's */
+    uint64_t dirty;        /* a bit per word: it was set since the last entry */
+    bool is_dirty;         /* any of them */
+    unsigned nr_pmu_steps; /* of what KVM has to be told of its counters that are done */
+    bool is_reset;         /* KVM has given the vcpu its first registers */
 };
 
 /* Before an entry: what was read is stale from now on. */

@@ -75,12 +75,7 @@ static int claim(struct space *space, const struct gic_layout *layout,
 static int place(struct arch_vm *arch, const struct gic_layout *layout)
 {
     static const uint32_t nr_irqs = ARCH_NR_IRQS;
-    const struct {
-        uint32_t group;
-        uint64_t attr;
-        const void *value;
-        const char *what;
-    } steps[] = {
+    const struct kvm_device_step steps[] = {
         {KVM_DEV_ARM_VGIC_GRP_ADDR, layout->distributor_attr, &layout->distributor.start,
          "place the interrupt distributor"},
         {KVM_DEV_ARM_VGIC_GRP_ADDR, layout->cpus_attr, &layout->cpus.start,
@@ -88,17 +83,8 @@ static int place(struct arch_vm *arch, const struct gic_layout *layout)
         {KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, &nr_irqs, "set the number of interrupts"},
     };
 
-    while (arch->nr_gic_steps < sizeof(steps) / sizeof(steps[0])) {
-        unsigned i = arch->nr_gic_steps;
-        int r = kvm_device_set(arch->gic_fd, steps[i].group, steps[i].attr, steps[i].value,
-                               steps[i].what);
-
-        if (r < 0) {
-            return r;
-        }
-        arch->nr_gic_steps++;
-    }
-    return 0;
+    return kvm_device_set_steps(arch->gic_fd, steps, sizeof(steps) / sizeof(steps[0]),
+                                &arch->nr_gic_steps);
 }
 
 static int create(struct hosted_vm *hosted, int version)

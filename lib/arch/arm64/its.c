@@ -10,27 +10,13 @@
 static int place(struct arch_vm *arch)
 {
     static const uint64_t gpa = HOSTVM_GIC_ITS;
-    static const struct {
-        uint32_t group;
-        uint64_t attr;
-        const void *value;
-        const char *what;
-    } steps[] = {
+    static const struct kvm_device_step steps[] = {
         {KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, &gpa, "place the ITS"},
         {KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, NULL, "set up the ITS"},
     };
 
-    while (arch->nr_its_steps < sizeof(steps) / sizeof(steps[0])) {
-        unsigned i = arch->nr_its_steps;
-        int r = kvm_device_set(arch->its_fd, steps[i].group, steps[i].attr, steps[i].value,
-                               steps[i].what);
-
-        if (r < 0) {
-            return r;
-        }
-        arch->nr_its_steps++;
-    }
-    return 0;
+    return kvm_device_set_steps(arch->its_fd, steps, sizeof(steps) / sizeof(steps[0]),
+                                &arch->nr_its_steps);
 }
 
 static int check(const struct hosted_vm *hosted)

@@ -8,13 +8,11 @@
 int pmu_set_up(vm_vcpu_t *vcpu)
 {
     static const int irq = HOSTVM_PMU_IRQ;
-    const struct {
-        uint64_t attr;
-        const void *value;
-        const char *what;
-    } steps[] = {
-        {KVM_ARM_VCPU_PMU_V3_IRQ, &irq, "set the interrupt of the performance counters"},
-        {KVM_ARM_VCPU_PMU_V3_INIT, NULL, "set up the performance counters"},
+    const struct kvm_device_step steps[] = {
+        {KVM_ARM_VCPU_PMU_V3_CTRL, KVM_ARM_VCPU_PMU_V3_IRQ, &irq,
+         "set the interrupt of the performance counters"},
+        {KVM_ARM_VCPU_PMU_V3_CTRL, KVM_ARM_VCPU_PMU_V3_INIT, NULL,
+         "set up the performance counters"},
     };
     struct hosted_vcpu *hv = vcpu->hosted;
 
@@ -24,17 +22,8 @@ int pmu_set_up(vm_vcpu_t *vcpu)
     if (hv->arch.nr_pmu_steps == 0 && !vcpu->vm->hosted->kvm.has_irqchip) {
         hv->arch.nr_pmu_steps = 1; /* nobody delivers it */
     }
-    while (hv->arch.nr_pmu_steps < sizeof(steps) / sizeof(steps[0])) {
-        unsigned i = hv->arch.nr_pmu_steps;
-        int r = kvm_device_set(hv->kvm.fd, KVM_ARM_VCPU_PMU_V3_CTRL, steps[i].attr, steps[i].value,
-                               steps[i].what);
-
-        if (r < 0) {
-            return r;
-        }
-        hv->arch.nr_pmu_steps++;
-    }
-    return 0;
+    return kvm_device_set_steps(hv->kvm.fd, steps, sizeof(steps) / sizeof(steps[0]),
+                                &hv->arch.nr_pmu_steps);
 }
 
 /* Also one whose start failed later than that: KVM does not change its mind. */

@@ -126,32 +126,12 @@ int arch_vcpu_open(vm_vcpu_t *vcpu)
         r = pmu_set_up(vcpu);
     }
     if (r == 0) {
-        r = kvm_vcpu_set_mp_state(&hv->kvm, hv->arch.waits_for_startup ? KVM_MP_STATE_STOPPED
-                                                                       : KVM_MP_STATE_RUNNABLE);
+        r = kvm_vcpu_set_mp_state(&hv->kvm, hv->waits_for_startup ? KVM_MP_STATE_STOPPED
+                                                                  : KVM_MP_STATE_RUNNABLE);
     }
     if (r == 0) {
         apply_number(vcpu);
         hv->arch.known = hv->arch.dirty;
     }
     return r;
-}
-
-int hostvm_vcpu_wait_for_startup(vm_vcpu_t *vcpu)
-{
-    int r = 0;
-
-    if (!vcpu_is_usable(vcpu)) {
-        return public_status(NULL, fail(-EINVAL, "hostvm_vcpu_wait_for_startup: no vcpu given"));
-    }
-    vm_enter(vcpu->vm);
-    if (vcpu->hosted->is_open || vcpu->vcpu_id == BOOT_VCPU || !vcpu->vm->hosted->kvm.has_irqchip) {
-        r = fail(-EINVAL,
-                 "vcpu %u cannot wait until the guest starts it: it is the boot vcpu, was started "
-                 "already, or the VM has no interrupt controller",
-                 vcpu->vcpu_id);
-    } else {
-        vcpu->hosted->arch.waits_for_startup = true;
-    }
-    vm_leave(vcpu->vm);
-    return public_status(vcpu->vm, r);
 }

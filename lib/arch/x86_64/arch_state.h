@@ -58,8 +58,7 @@ struct arch_vcpu {
     bool has_regs;       /* regs are those of the vcpu */
     bool has_sregs;
     bool sregs_dirty;
-    bool has_set_rsp;       /* the client chose a stack pointer */
-    bool waits_for_startup; /* another vcpu of the guest starts it */
+    bool has_set_rsp; /* the client chose a stack pointer */
     uint64_t slow[NR_SLOW_REGS];
     uint32_t slow_dirty; /* a bit per slow register */
     uint64_t controls[ARCH_NR_CONTROLS];

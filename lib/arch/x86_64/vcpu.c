@@ -209,7 +209,7 @@ int arch_vcpu_open(vm_vcpu_t *vcpu)
         r = kvm_vcpu_get_sregs(&hv->kvm, &fresh);
     }
     if (r == 0 && vcpu->vm->hosted->kvm.has_irqchip && vcpu->vcpu_id != BOOT_VCPU &&
-        !arch->waits_for_startup) {
+        !vcpu->hosted->waits_for_startup) {
         r = kvm_vcpu_set_mp_state(&hv->kvm, KVM_MP_STATE_RUNNABLE);
     }
     if (r < 0) {
@@ -218,8 +218,8 @@ int arch_vcpu_open(vm_vcpu_t *vcpu)
     if (!arch->has_set_rsp && (arch->sregs.efer & EFER_LMA) != 0) {
         arch->regs.rsp = DEFAULT_RSP;
     }
-    if (arch->waits_for_startup) { /* the start-up interrupt says where it begins; until then
-                                      reset's state holds */
+    if (vcpu->hosted->waits_for_startup) { /* the start-up interrupt says where it begins; until
+                                      then reset's state holds */
         arch->has_regs = false;
         arch->has_sregs = false;
         return 0;
@@ -230,24 +230,4 @@ int arch_vcpu_open(vm_vcpu_t *vcpu)
     arch->is_dirty = true;
     arch->slow_dirty |= 1u << SLOW_PAT | 1u << SLOW_DR7;
     return 0;
-}
-
-int hostvm_vcpu_wait_for_startup(vm_vcpu_t *vcpu)
-{
-    int r = 0;
-
-    if (!vcpu_is_usable(vcpu)) {
-        return public_status(NULL, fail(-EINVAL, "hostvm_vcpu_wait_for_startup: no vcpu given"));
-    }
-    vm_enter(vcpu->vm);
-    if (vcpu->hosted->is_open || vcpu->vcpu_id == BOOT_VCPU || !vcpu->vm->hosted->kvm.has_irqchip) {
-        r = fail(-EINVAL,
-                 "vcpu %u cannot wait until the guest starts it: it is the boot vcpu, was started "
-                 "already, or the VM has no interrupt controller",
-                 vcpu->vcpu_id);
-    } else {
-        vcpu->hosted->arch.waits_for_startup = true;
-    }
-    vm_leave(vcpu->vm);
-    return public_status(vcpu->vm, r);
 }

@@ -223,34 +223,9 @@ int hostvm_vm_create_pit(vm_t *vm)
     return public_status(vm, r);
 }
 
-static int set_cpu_model(struct hosted_vm *hosted, hostvm_cpu_model_t model)
-{
-    if (model != HOSTVM_CPU_SEL4 && model != HOSTVM_CPU_HOST) {
-        return fail(-EINVAL, "there is no processor model %d", (int)model);
-    }
-    if (hosted->has_started_vcpu) {
-        return fail(-EBUSY, "cannot change the processor model: a vcpu was started already");
-    }
-    hosted->cpu_model = model;
-    return 0;
-}
-
 int hostvm_vm_enable_pmu(vm_t *vm)
 {
     return public_status(
         vm, fail(-EOPNOTSUPP, "cannot give vcpus performance counters apart: on x86 they come with "
                               "the processor model HOSTVM_CPU_HOST"));
-}
-
-int hostvm_vm_set_cpu_model(vm_t *vm, hostvm_cpu_model_t model)
-{
-    int r;
-
-    if (!vm_is_usable(vm)) {
-        return public_status(vm, fail(-EINVAL, "hostvm_vm_set_cpu_model: no VM given"));
-    }
-    vm_enter(vm);
-    r = set_cpu_model(vm->hosted, model);
-    vm_leave(vm);
-    return public_status(vm, r);
 }
