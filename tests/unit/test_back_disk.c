@@ -1,5 +1,6 @@
 /* Disks of the host: what is accepted as one, who else may use it, and requests that end well and
- * badly, through io_uring and without. */
+ * badly, through io_uring and without; where HOSTVM_DEVICE names one that may be overwritten, which
+ * has blocks of 4096 bytes and gives them back, also requests to a device. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
@@ -256,6 +258,7 @@ static void test_what_a_file_is_like(void **state)
     disk = open_disk(path, true);
     assert_true(disk_traits(disk)->is_readonly);
     assert_false(disk_traits(disk)->can_punch);
+    assert_false(disk_traits(disk)->can_discard);
     disk_close(disk);
 }
 
@@ -269,6 +272,7 @@ static void test_where_holes_cannot_be_punched(void **state)
     disk = open_disk(path, false);
     (void)inject_disarm();
     assert_false(disk_traits(disk)->can_punch);
+    assert_false(disk_traits(disk)->can_discard);
     disk_close(disk);
 }
 
@@ -824,7 +828,7 @@ static void test_steps_of_a_transfer(void **state)
     struct disk_io io = {.op = DISK_READ, .offset = 4096, .size = 1024, .iov = iov, .nr_iov = 2};
 
     (void)state;
-    disk_io_begin(&io);
+    disk_io_begin(&io, false);
     assert_int_equal(io.step, DISK_STEP_TRANSFER);
     assert_true(disk_io_proceed(&io, -EINTR));
     assert_true(disk_io_proceed(&io, -EAGAIN));
@@ -844,25 +848,32 @@ static void test_ends_of_steps(void **state)
 {
     static const struct {
         enum disk_op op;
-        bool is_durable;
+        bool is_device, is_durable;
+        enum disk_step first;
         int64_t results[3]; /* 1: none */
         int end;
     } cases[] = {
-        {DISK_READ, false, {0, 1, 1}, -ENODATA},
-        {DISK_WRITE, false, {0, 1, 1}, -EIO},
-        {DISK_WRITE, true, {512, 1, 1}, 0},
-        {DISK_READ, false, {-EIO, 1, 1}, -EIO},
-        {DISK_FLUSH, false, {0, 1, 1}, 0},
-        {DISK_FLUSH, false, {-EIO, 1, 1}, -EIO},
-        {DISK_DISCARD, false, {0, 1, 1}, 0},
-        {DISK_DISCARD, true, {0, 0, 1}, 0},
-        {DISK_DISCARD, true, {0, -EIO, 1}, -EIO},
-        {DISK_DISCARD, false, {-EOPNOTSUPP, 1, 1}, -EOPNOTSUPP},
-        {DISK_WRITE_ZEROES, false, {-EOPNOTSUPP, 512, 1}, 0},
-        {DISK_WRITE_ZEROES, true, {-EOPNOTSUPP, 512, 0}, 0},
-        {DISK_WRITE_ZEROES, false, {-EOPNOTSUPP, 0, 1}, -EIO},
-        {DISK_WRITE_ZEROES, false, {-EOPNOTSUPP, -ENOSPC, 1}, -ENOSPC},
-        {DISK_WRITE_ZEROES, false, {-ENOSPC, 1, 1}, -ENOSPC},
+        {DISK_READ, false, false, DISK_STEP_TRANSFER, {0, 1, 1}, -ENODATA},
+        {DISK_WRITE, false, false, DISK_STEP_TRANSFER, {0, 1, 1}, -EIO},
+        {DISK_WRITE, false, true, DISK_STEP_TRANSFER, {512, 1, 1}, 0},
+        {DISK_READ, false, false, DISK_STEP_TRANSFER, {-EIO, 1, 1}, -EIO},
+        {DISK_FLUSH, false, false, DISK_STEP_SYNC, {0, 1, 1}, 0},
+        {DISK_FLUSH, false, false, DISK_STEP_SYNC, {-EIO, 1, 1}, -EIO},
+        {DISK_DISCARD, false, false, DISK_STEP_FALLOCATE, {0, 1, 1}, 0},
+        {DISK_DISCARD, false, true, DISK_STEP_FALLOCATE, {0, 0, 1}, 0},
+        {DISK_DISCARD, false, true, DISK_STEP_FALLOCATE, {0, -EIO, 1}, -EIO},
+        {DISK_DISCARD, false, false, DISK_STEP_FALLOCATE, {-EOPNOTSUPP, 1, 1}, -EOPNOTSUPP},
+        {DISK_WRITE_ZEROES, false, false, DISK_STEP_FALLOCATE, {-EOPNOTSUPP, 512, 1}, 0},
+        {DISK_WRITE_ZEROES, false, true, DISK_STEP_FALLOCATE, {-EOPNOTSUPP, 512, 0}, 0},
+        {DISK_WRITE_ZEROES, false, false, DISK_STEP_FALLOCATE, {-EOPNOTSUPP, 0, 1}, -EIO},
+        {DISK_WRITE_ZEROES, false, false, DISK_STEP_FALLOCATE, {-EOPNOTSUPP, -ENOSPC, 1}, -ENOSPC},
+        {DISK_WRITE_ZEROES, false, false, DISK_STEP_FALLOCATE, {-ENOSPC, 1, 1}, -ENOSPC},
+        {DISK_WRITE_ZEROES, true, false, DISK_STEP_FALLOCATE, {-EBUSY, 512, 1}, 0},
+        {DISK_WRITE_ZEROES, true, false, DISK_STEP_FALLOCATE, {-EINVAL, 512, 1}, 0},
+        {DISK_WRITE_ZEROES, true, false, DISK_STEP_FALLOCATE, {-EIO, 1, 1}, -EIO},
+        {DISK_DISCARD, true, false, DISK_STEP_DISCARD, {0, 1, 1}, 0},
+        {DISK_DISCARD, true, true, DISK_STEP_DISCARD, {0, 0, 1}, 0},
+        {DISK_DISCARD, true, true, DISK_STEP_DISCARD, {-EIO, 1, 1}, -EIO},
     };
 
     (void)state;
@@ -877,7 +888,8 @@ static void test_ends_of_steps(void **state)
         unsigned n = 0;
         bool more;
 
-        disk_io_begin(&io);
+        disk_io_begin(&io, cases[i].is_device);
+        assert_int_equal(io.step, cases[i].first);
         do {
             assert_true(n < 3 && cases[i].results[n] != 1);
             more = disk_io_proceed(&io, cases[i].results[n++]);
@@ -886,6 +898,164 @@ static void test_ends_of_steps(void **state)
         assert_int_equal(io.result, cases[i].end);
     }
 }
+
+/* --- a device --- */
+
+enum { DEVICE_PART = 128 * KIB };
+
+static const char *device;
+
+static void device_init(struct bench *b)
+{
+    bench_init_at(b, device);
+    fill(b, DEVICE_PART);
+    assert_int_equal(disk_sync(b->disk), 0);
+}
+
+static void test_what_a_device_is_like(void **state)
+{
+    struct disk *disk = open_disk(device, false);
+
+    (void)state;
+    assert_int_equal(disk_traits(disk)->block_size, 4096);
+    assert_int_equal(disk_traits(disk)->discard_size, 4096);
+    assert_true(disk_traits(disk)->is_device);
+    assert_true(disk_traits(disk)->can_discard);
+    assert_true(disk_traits(disk)->can_punch);
+    assert_refused(device, false, -EBUSY, "it is in use by another program, or mounted");
+    disk_close(disk);
+    disk = open_disk(device, true);
+    assert_false(disk_traits(disk)->can_discard);
+    assert_false(disk_traits(disk)->can_punch);
+    disk_close(disk);
+}
+
+/* The guest counts in sectors, whatever the device does. */
+static void test_transfers_of_less_than_a_block(void **state)
+{
+    static const struct {
+        size_t start, size;
+    } pieces[] = {{512, 512}, {3584, 1024}, {8192, 512}, {16384 + 512, 8192 + 1024}};
+    uint8_t out[16384], in[16384];
+    struct bench b;
+
+    (void)state;
+    for (int durable = 0; durable < 2; durable++) {
+        device_init(&b);
+        memset(out, 0x33, sizeof(out));
+        for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+            struct iovec iov = {out, pieces[i].size};
+
+            assert_int_equal(act(&b, (struct disk_io){.op = DISK_WRITE,
+                                                      .is_durable = durable,
+                                                      .offset = pieces[i].start,
+                                                      .size = pieces[i].size,
+                                                      .iov = &iov,
+                                                      .nr_iov = 1}),
+                             0);
+            assert_int_equal(
+                transfer(&b, DISK_READ, pieces[i].start - 512, in, pieces[i].size + 1024), 0);
+            assert_int_equal(in[511], 0x55);
+            assert_memory_equal(in + 512, out, pieces[i].size);
+            assert_int_equal(in[512 + pieces[i].size], 0x55);
+        }
+        bench_fini(&b);
+    }
+}
+
+/* What was written before need not have reached the device. */
+static void test_zeroes_over_what_was_just_written(void **state)
+{
+    static const struct {
+        size_t start, size;
+    } ranges[] = {{0, 65536}, {4096, 4096}, {512, 512}, {512, 65536}, {4096, 8192 + 512}};
+    struct bench b;
+
+    (void)state;
+    for (int way = 0; way < 8; way++) {
+        for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+            device_init(&b);
+            if (way >= 4) {
+                fill(&b, DEVICE_PART);
+            }
+            assert_int_equal(act(&b, (struct disk_io){.op = DISK_WRITE_ZEROES,
+                                                      .is_durable = way % 2 == 1,
+                                                      .may_unmap = way % 4 >= 2,
+                                                      .offset = ranges[i].start,
+                                                      .size = ranges[i].size}),
+                             0);
+            assert_zeroes(&b, ranges[i].start, ranges[i].start + ranges[i].size, DEVICE_PART);
+            bench_fini(&b);
+        }
+    }
+}
+
+/* Its blocks are gone (and those of a file behind it read as zeroes); what is none of them stays.
+ */
+static void test_discards_of_what_was_just_written(void **state)
+{
+    static const struct {
+        size_t start, size, gone, end;
+    } ranges[] = {
+        {0, 65536, 0, 65536},
+        {4096, 4096, 4096, 8192},
+        {512, 512, 0, 0},
+        {3584, 1024, 0, 0},
+        {512, 7680, 4096, 8192},
+        {512, 8192, 4096, 8192},
+        {4096, 8192 + 512, 4096, 12288},
+    };
+    struct bench b;
+
+    (void)state;
+    for (int way = 0; way < 4; way++) {
+        for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+            device_init(&b);
+            if (way >= 2) {
+                fill(&b, DEVICE_PART);
+            }
+            assert_int_equal(act(&b, (struct disk_io){.op = DISK_DISCARD,
+                                                      .is_durable = way % 2 == 1,
+                                                      .offset = ranges[i].start,
+                                                      .size = ranges[i].size}),
+                             0);
+            assert_zeroes(&b, ranges[i].gone, ranges[i].end, DEVICE_PART);
+            bench_fini(&b);
+        }
+    }
+}
+
+static bool refuse_discards(int fd, unsigned long number, void *arg, int *ret_result)
+{
+    (void)fd;
+    (void)arg;
+    if (number != BLKDISCARD) {
+        return false;
+    }
+    errno = EIO;
+    *ret_result = -1;
+    return true;
+}
+
+static void test_discard_that_the_device_refuses(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    device_init(&b);
+    inject_answer_ioctls(refuse_discards);
+    assert_int_equal(act(&b, (struct disk_io){.op = DISK_DISCARD, .size = 4096}), -EIO);
+    inject_answer_ioctls(NULL);
+    assert_zeroes(&b, 0, 0, DEVICE_PART);
+    bench_fini(&b);
+}
+
+#define DEVICE_TESTS                                                                               \
+    cmocka_unit_test(test_what_a_device_is_like),                                                  \
+        cmocka_unit_test(test_transfers_of_less_than_a_block),                                     \
+        cmocka_unit_test(test_zeroes_over_what_was_just_written),                                  \
+        cmocka_unit_test(test_discards_of_what_was_just_written),                                  \
+        cmocka_unit_test(test_discard_that_the_device_refuses)
 
 #define QUEUE_TESTS                                                                                \
     cmocka_unit_test(test_bytes_come_back), cmocka_unit_test(test_many_at_a_time),                 \
@@ -915,6 +1085,8 @@ int main(void)
     };
     const struct CMUnitTest plain_tests[] = {QUEUE_TESTS};
     const struct CMUnitTest uring_tests[] = {QUEUE_TESTS};
+    const struct CMUnitTest device_plain_tests[] = {DEVICE_TESTS};
+    const struct CMUnitTest device_uring_tests[] = {DEVICE_TESTS};
     int failed;
 
     failed = cmocka_run_group_tests_name("disks", disk_tests, make_dir, remove_dir);
@@ -922,5 +1094,12 @@ int main(void)
         cmocka_run_group_tests_name("requests one by one", plain_tests, use_plain, remove_dir);
     failed += cmocka_run_group_tests_name("requests through io_uring", uring_tests, use_uring,
                                           remove_dir);
+    device = getenv("HOSTVM_DEVICE");
+    if (device != NULL) {
+        failed += cmocka_run_group_tests_name("requests to a device one by one", device_plain_tests,
+                                              use_plain, remove_dir);
+        failed += cmocka_run_group_tests_name("requests to a device through io_uring",
+                                              device_uring_tests, use_uring, remove_dir);
+    }
     return failed;
 }

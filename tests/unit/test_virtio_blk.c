@@ -373,7 +373,7 @@ static void test_what_the_driver_is_told(void **state)
                      FEATURE(SEG_MAX) | FEATURE(BLK_SIZE) | FEATURE(TOPOLOGY) | FEATURE(FLUSH) |
                          FEATURE(CONFIG_WCE) | FEATURE(WRITE_ZEROES));
     assert_int_equal((b.device->config.features & FEATURE(DISCARD)) != 0,
-                     disk_traits(b.disk)->can_punch);
+                     disk_traits(b.disk)->can_discard);
     assert_int_equal(b.device->space.capacity, SIZE / 512);
     assert_int_equal(b.device->space.seg_max, 254);
     assert_int_equal(b.device->space.blk_size, 512);
@@ -417,7 +417,7 @@ static void test_requests_of_each_type(void **state)
     assert_int_equal(ask(&b, 0, VIRTIO_BLK_T_IN, 8, in, 4096), VIRTIO_BLK_S_OK);
     memset(out, 0, sizeof(out));
     assert_memory_equal(in, out, sizeof(out));
-    if (disk_traits(b.disk)->can_punch) {
+    if (disk_traits(b.disk)->can_discard) {
         assert_int_equal(ask(&b, 0, VIRTIO_BLK_T_DISCARD, 0, &range, sizeof(range)),
                          VIRTIO_BLK_S_OK);
     }

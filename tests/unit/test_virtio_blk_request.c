@@ -368,23 +368,23 @@ static void test_discard_and_zeroes(void **state)
     static const struct {
         uint32_t type, nr_sectors, flags;
         uint64_t sector;
-        bool can_discard;
+        bool can_discard, can_unmap;
         int status; /* -1: the disk is to do it */
     } cases[] = {
-        {VIRTIO_BLK_T_DISCARD, 8, 0, 8, true, -1},
-        {VIRTIO_BLK_T_DISCARD, 8, 0, 8, false, VIRTIO_BLK_S_UNSUPP},
-        {VIRTIO_BLK_T_DISCARD, 8, 1, 8, true, VIRTIO_BLK_S_UNSUPP},
-        {VIRTIO_BLK_T_DISCARD, 8, 2, 8, true, VIRTIO_BLK_S_UNSUPP},
-        {VIRTIO_BLK_T_DISCARD, 0, 0, 8, true, VIRTIO_BLK_S_OK},
-        {VIRTIO_BLK_T_DISCARD, SECTORS, 0, 0, true, -1},
-        {VIRTIO_BLK_T_DISCARD, SECTORS, 0, 1, true, VIRTIO_BLK_S_IOERR},
-        {VIRTIO_BLK_T_DISCARD, UINT32_MAX, 0, 0, true, VIRTIO_BLK_S_IOERR},
-        {VIRTIO_BLK_T_DISCARD, 1, 0, UINT64_MAX, true, VIRTIO_BLK_S_IOERR},
-        {VIRTIO_BLK_T_WRITE_ZEROES, 8, 0, 8, false, -1},
-        {VIRTIO_BLK_T_WRITE_ZEROES, 8, 1, 8, true, -1},
-        {VIRTIO_BLK_T_WRITE_ZEROES, 8, 1, 8, false, -1},
-        {VIRTIO_BLK_T_WRITE_ZEROES, 8, 2, 8, true, VIRTIO_BLK_S_UNSUPP},
-        {VIRTIO_BLK_T_WRITE_ZEROES, SECTORS + 1, 1, 0, true, VIRTIO_BLK_S_IOERR},
+        {VIRTIO_BLK_T_DISCARD, 8, 0, 8, true, false, -1},
+        {VIRTIO_BLK_T_DISCARD, 8, 0, 8, false, false, VIRTIO_BLK_S_UNSUPP},
+        {VIRTIO_BLK_T_DISCARD, 8, 1, 8, true, false, VIRTIO_BLK_S_UNSUPP},
+        {VIRTIO_BLK_T_DISCARD, 8, 2, 8, true, false, VIRTIO_BLK_S_UNSUPP},
+        {VIRTIO_BLK_T_DISCARD, 0, 0, 8, true, false, VIRTIO_BLK_S_OK},
+        {VIRTIO_BLK_T_DISCARD, SECTORS, 0, 0, true, false, -1},
+        {VIRTIO_BLK_T_DISCARD, SECTORS, 0, 1, true, false, VIRTIO_BLK_S_IOERR},
+        {VIRTIO_BLK_T_DISCARD, UINT32_MAX, 0, 0, true, false, VIRTIO_BLK_S_IOERR},
+        {VIRTIO_BLK_T_DISCARD, 1, 0, UINT64_MAX, true, false, VIRTIO_BLK_S_IOERR},
+        {VIRTIO_BLK_T_WRITE_ZEROES, 8, 0, 8, false, false, -1},
+        {VIRTIO_BLK_T_WRITE_ZEROES, 8, 1, 8, false, true, -1},
+        {VIRTIO_BLK_T_WRITE_ZEROES, 8, 1, 8, false, false, -1},
+        {VIRTIO_BLK_T_WRITE_ZEROES, 8, 2, 8, false, true, VIRTIO_BLK_S_UNSUPP},
+        {VIRTIO_BLK_T_WRITE_ZEROES, SECTORS + 1, 1, 0, false, true, VIRTIO_BLK_S_IOERR},
     };
 
     (void)state;
@@ -398,6 +398,7 @@ static void test_discard_and_zeroes(void **state)
         struct frame f;
 
         traits.can_discard = cases[i].can_discard;
+        traits.can_unmap = cases[i].can_unmap;
         frame_init(&f);
         add_header(&f, cases[i].type, UINT64_MAX);
         add(&f, &range, sizeof(range), false);
@@ -411,7 +412,7 @@ static void test_discard_and_zeroes(void **state)
                          cases[i].type == VIRTIO_BLK_T_DISCARD ? DISK_DISCARD : DISK_WRITE_ZEROES);
         assert_int_equal(f.request.io.offset, cases[i].sector * 512);
         assert_int_equal(f.request.io.size, cases[i].nr_sectors * 512ull);
-        assert_int_equal(f.request.io.may_unmap, cases[i].flags == 1 && cases[i].can_discard);
+        assert_int_equal(f.request.io.may_unmap, cases[i].flags == 1 && cases[i].can_unmap);
         f.request.io.result = -EOPNOTSUPP;
         assert_int_equal(blk_request_answer(&f.request), 1);
         assert_int_equal(f.blocks[2][0], VIRTIO_BLK_S_UNSUPP);

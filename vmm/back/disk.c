@@ -17,12 +17,14 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+/* The most that is told as the size of what can be discarded. */
+enum { DISCARD_SIZE_MAX = 1 << 30 };
+
 struct disk {
     char *path; /* for what is said */
     int fd;
     int lock_fd;  /* another opening of the same: what a ring holds of fd can outlive us a little */
     int watch_fd; /* -1: none */
-    bool is_device;
     struct disk_traits traits;
     atomic_uint_fast64_t size;
     atomic_flag has_complained;
@@ -125,7 +127,7 @@ static int open_file(struct disk *disk)
     if (fstat(disk->lock_fd, &status) < 0) {
         return refuse_errno(disk->path);
     }
-    disk->is_device = S_ISBLK(status.st_mode);
+    disk->traits.is_device = S_ISBLK(status.st_mode);
     r = check_kind(disk->path, &status);
     return r < 0 ? r : open_again(disk, &status);
 }
@@ -153,7 +155,7 @@ static int size_of(const struct disk *disk, uint64_t *ret_size)
 {
     struct stat stat_now;
 
-    if (disk->is_device) {
+    if (disk->traits.is_device) {
         return ioctl(disk->fd, BLKGETSIZE64, ret_size) < 0 ? -errno : 0;
     }
     if (fstat(disk->fd, &stat_now) < 0) {
@@ -194,7 +196,7 @@ static void find_block_sizes(struct disk *disk)
 
     disk->traits.block_size = DISK_SECTOR;
     disk->traits.physical_block_size = 4096; /* the page cache's, which writes go through */
-    if (!disk->is_device) {
+    if (!disk->traits.is_device) {
         return;
     }
     if (ioctl(disk->fd, BLKSSZGET, &logical) == 0 && logical > 0 &&
@@ -222,23 +224,37 @@ static FILE *open_queue_limit(dev_t device, const char *name)
     return file;
 }
 
-/* A device has no place where it could be tried; its queue tells. */
-static bool device_can_punch(const struct disk *disk)
+/* A device has no place where something could be tried; its queue tells. */
+static uint64_t queue_limit(dev_t device, const char *name)
 {
+    FILE *file = open_queue_limit(device, name);
     char text[32] = "0";
-    struct stat stat_now;
-    FILE *file;
 
-    if (fstat(disk->fd, &stat_now) < 0) {
-        return false;
-    }
-    file = open_queue_limit(stat_now.st_rdev, "write_zeroes_max_bytes");
     if (file == NULL) {
-        return false;
+        return 0;
     }
     (void)!fgets(text, sizeof(text), file);
     (void)fclose(file);
-    return strtoull(text, NULL, 10) > 0;
+    return strtoull(text, NULL, 10);
+}
+
+/* Some devices write no zeroes but forget, and others the other way round. */
+static void find_space_of_device(struct disk *disk)
+{
+    struct disk_traits *traits = &disk->traits;
+    uint64_t granularity;
+    struct stat status;
+
+    if (fstat(disk->fd, &status) < 0) {
+        return;
+    }
+    traits->can_discard = queue_limit(status.st_rdev, "discard_max_bytes") > 0;
+    traits->can_punch = queue_limit(status.st_rdev, "write_zeroes_max_bytes") > 0;
+    granularity = queue_limit(status.st_rdev, "discard_granularity");
+    if (granularity % DISK_SECTOR == 0 && granularity > traits->discard_size &&
+        granularity <= DISCARD_SIZE_MAX) {
+        traits->discard_size = (uint32_t)granularity;
+    }
 }
 
 /* Behind a file's end there is nothing to lose. */
@@ -249,12 +265,16 @@ static bool file_can_punch(const struct disk *disk)
     return fallocate(disk->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, end, 65536) == 0;
 }
 
-static bool can_punch(const struct disk *disk)
+static void find_space(struct disk *disk)
 {
-    if (disk->traits.is_readonly) {
-        return false;
+    struct disk_traits *traits = &disk->traits;
+
+    traits->discard_size = traits->physical_block_size;
+    if (!traits->is_readonly && traits->is_device) {
+        find_space_of_device(disk);
+    } else if (!traits->is_readonly) {
+        traits->can_discard = traits->can_punch = file_can_punch(disk);
     }
-    return disk->is_device ? device_can_punch(disk) : file_can_punch(disk);
 }
 
 /* --- watching: what changes a file's size closes it then, as a rule; our own writes go unnoticed,
@@ -303,8 +323,8 @@ static int open_all(struct disk *disk)
         return r;
     }
     find_block_sizes(disk);
-    disk->traits.can_punch = can_punch(disk);
-    disk->watch_fd = disk->is_device ? watch_devices() : watch_file(disk);
+    find_space(disk);
+    disk->watch_fd = disk->traits.is_device ? watch_devices() : watch_file(disk);
     return 0;
 }
 
@@ -397,6 +417,23 @@ bool disk_look(struct disk *disk)
 int disk_sync(struct disk *disk)
 {
     return fdatasync(disk->fd) < 0 ? -errno : 0;
+}
+
+/*
+ * By the opening that holds the device as its only user: to others the kernel refuses it where
+ * something that was written is not on the device yet. What is no whole block of it may stay.
+ */
+int disk_discard(struct disk *disk, uint64_t offset, uint64_t size)
+{
+    const uint64_t mask = disk->traits.block_size - 1;
+    uint64_t start = (offset + mask) & ~mask;
+    uint64_t end = (offset + size) & ~mask;
+    uint64_t range[2] = {start, end - start};
+
+    if (start >= end) {
+        return 0;
+    }
+    return ioctl(disk->lock_fd, BLKDISCARD, range) < 0 ? -errno : 0;
 }
 
 void disk_complain(struct disk *disk, const char *what, uint64_t offset, int error)

@@ -13,8 +13,11 @@ struct disk;
 struct disk_traits {
     uint32_t block_size;          /* the least that it addresses; a power of two from 512 on */
     uint32_t physical_block_size; /* the least that it writes without reading; likewise */
+    uint32_t discard_size;        /* what is discarded by multiples of this is given back */
     bool is_readonly;
-    bool can_punch; /* what is discarded is given back to the host */
+    bool is_device;   /* it discards in a way of its own: disk_discard */
+    bool can_discard; /* what is not needed is given back to the host */
+    bool can_punch;   /* zeroes need not take up space */
 };
 
 /*
@@ -42,6 +45,9 @@ int disk_watch_fd(const struct disk *disk);
 
 /* Waits until all that was written is on the disk. 0 or -errno. */
 int disk_sync(struct disk *disk);
+
+/* Has a device give back the blocks that lie in this as a whole. Waits for it. 0 or -errno. */
+int disk_discard(struct disk *disk, uint64_t offset, uint64_t size);
 
 /* Says on standard error what went wrong, for the first time that something does. */
 void disk_complain(struct disk *disk, const char *what, uint64_t offset, int error);

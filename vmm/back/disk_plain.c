@@ -14,14 +14,18 @@ struct plain {
     struct disk_list done;
 };
 
-static int64_t carry_out(int fd, const struct disk_io *io)
+static int64_t carry_out(struct disk *disk, const struct disk_io *io)
 {
     const struct iovec *iov;
+    int fd = disk_fd(disk);
     unsigned nr;
 
     switch (io->step) {
     case DISK_STEP_FALLOCATE:
         return fallocate(fd, disk_io_fallocate_mode(io), (off_t)io->offset, (off_t)io->size);
+    case DISK_STEP_DISCARD:
+        errno = -disk_discard(disk, io->offset, io->size);
+        return errno != 0 ? -1 : 0;
     case DISK_STEP_SYNC:
         return fdatasync(fd);
     case DISK_STEP_TRANSFER:
@@ -42,7 +46,7 @@ static void plain_start(struct disk_queue *queue, struct disk_io *io)
     int64_t result;
 
     do {
-        result = carry_out(disk_fd(queue->disk), io);
+        result = carry_out(queue->disk, io);
         result = result < 0 ? -errno : result;
     } while (disk_io_proceed(io, result));
     disk_list_add(&plain->done, io);

@@ -59,13 +59,14 @@ int disk_io_fallocate_mode(const struct disk_io *io)
 
 /* --- steps --- */
 
-static enum disk_step first_step(enum disk_op op)
+static enum disk_step first_step(enum disk_op op, bool is_device)
 {
     switch (op) {
     case DISK_READ:
     case DISK_WRITE:
         return DISK_STEP_TRANSFER;
     case DISK_DISCARD:
+        return is_device ? DISK_STEP_DISCARD : DISK_STEP_FALLOCATE;
     case DISK_WRITE_ZEROES:
         return DISK_STEP_FALLOCATE;
     case DISK_FLUSH:
@@ -74,11 +75,11 @@ static enum disk_step first_step(enum disk_op op)
     return DISK_STEP_SYNC;
 }
 
-void disk_io_begin(struct disk_io *io)
+void disk_io_begin(struct disk_io *io, bool is_device)
 {
     io->result = 0;
     io->next = NULL;
-    io->step = first_step(io->op);
+    io->step = first_step(io->op, is_device);
 }
 
 static bool done(struct disk_io *io, int result)
@@ -135,12 +136,20 @@ static bool zeroed(struct disk_io *io, uint64_t size)
     return io->size > 0 || changed(io);
 }
 
+/* Nobody does it at once; a device does not where something is not written yet that was to lie
+ * there, nor for what is no whole block of its own. */
+static bool is_better_written(int error)
+{
+    return error == EOPNOTSUPP || error == EBUSY || error == EINVAL;
+}
+
 static bool failed(struct disk_io *io, int error)
 {
     if (error == EINTR || error == EAGAIN) {
         return true;
     }
-    if (io->step == DISK_STEP_FALLOCATE && io->op == DISK_WRITE_ZEROES && error == EOPNOTSUPP) {
+    if (io->step == DISK_STEP_FALLOCATE && io->op == DISK_WRITE_ZEROES &&
+        is_better_written(error)) {
         io->step = DISK_STEP_ZERO;
         return true;
     }
@@ -158,6 +167,7 @@ bool disk_io_proceed(struct disk_io *io, int64_t result)
     case DISK_STEP_ZERO:
         return zeroed(io, (uint64_t)result);
     case DISK_STEP_FALLOCATE:
+    case DISK_STEP_DISCARD:
         return changed(io);
     case DISK_STEP_SYNC:
         break;
@@ -196,7 +206,7 @@ void disk_queue_destroy(struct disk_queue *queue)
 
 void disk_queue_start(struct disk_queue *queue, struct disk_io *io)
 {
-    disk_io_begin(io);
+    disk_io_begin(io, disk_traits(queue->disk)->is_device);
     queue->ops->start(queue, io);
 }
 

@@ -14,7 +14,13 @@ struct disk_queue;
 enum disk_op { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_DISCARD, DISK_WRITE_ZEROES };
 
 /* What is asked of the kernel next; a request may take several. */
-enum disk_step { DISK_STEP_TRANSFER, DISK_STEP_FALLOCATE, DISK_STEP_ZERO, DISK_STEP_SYNC };
+enum disk_step {
+    DISK_STEP_TRANSFER,
+    DISK_STEP_FALLOCATE,
+    DISK_STEP_DISCARD, /* disk_discard, by the queue's own thread */
+    DISK_STEP_ZERO,
+    DISK_STEP_SYNC
+};
 
 /* A request. The owner sets the first half, and leaves it alone until it is done. */
 struct disk_io {
@@ -81,8 +87,8 @@ struct disk_queue {
 void disk_list_init(struct disk_list *list);
 void disk_list_add(struct disk_list *list, struct disk_io *io);
 
-/* The first step. */
-void disk_io_begin(struct disk_io *io);
+/* The first step, to a file or a device. */
+void disk_io_begin(struct disk_io *io, bool is_device);
 
 /* Takes a step's result, as system calls inside the kernel have it. True: there is another step;
  * false: it is done. */

@@ -75,16 +75,36 @@ static void prepare(struct io_uring_sqe *sqe, const struct disk_io *io)
         io_uring_prep_fallocate(sqe, FILE_DISK, disk_io_fallocate_mode(io), (off_t)io->offset,
                                 (off_t)io->size);
         break;
+    case DISK_STEP_DISCARD:
+        break; /* never by the ring */
     case DISK_STEP_SYNC:
         io_uring_prep_fsync(sqe, FILE_DISK, IORING_FSYNC_DATASYNC);
         break;
     }
 }
 
+/* The ring knows of no discarding. True: the request is done. */
+static bool discard(struct uring *uring, struct disk_io *io)
+{
+    while (io->step == DISK_STEP_DISCARD) {
+        int r = disk_discard(uring->queue.disk, io->offset, io->size);
+
+        if (!disk_io_proceed(io, r)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void submit_step(struct uring *uring, struct disk_io *io)
 {
-    struct io_uring_sqe *sqe = next_sqe(uring);
+    struct io_uring_sqe *sqe;
 
+    if (discard(uring, io)) {
+        disk_list_add(&uring->ended, io);
+        return;
+    }
+    sqe = next_sqe(uring);
     if (sqe == NULL) {
         io->result = -ENOMEM;
         disk_list_add(&uring->ended, io); /* the ring has no place */

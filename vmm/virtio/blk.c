@@ -206,7 +206,8 @@ static void take(struct blk_queue *queue)
     const struct blk_traits traits = {
         .size = disk_size(blk->disk),
         .is_readonly = disk_traits(blk->disk)->is_readonly,
-        .can_discard = disk_traits(blk->disk)->can_punch,
+        .can_discard = disk_traits(blk->disk)->can_discard,
+        .can_unmap = disk_traits(blk->disk)->can_punch,
         .is_durable = atomic_load_explicit(&blk->is_durable, memory_order_relaxed),
         .serial = blk->serial,
     };
@@ -476,7 +477,7 @@ static uint64_t features_of(const struct blk *blk)
         features |= FEATURE(RO);
     } else {
         features |= FEATURE(CONFIG_WCE) | FEATURE(WRITE_ZEROES);
-        features |= traits->can_punch ? FEATURE(DISCARD) : 0;
+        features |= traits->can_discard ? FEATURE(DISCARD) : 0;
     }
     return features | (blk->nr_queues > 1 ? FEATURE(MQ) : 0);
 }
@@ -505,10 +506,10 @@ static void describe(const struct blk *blk, struct virtio_blk_config *ret)
         ret->max_write_zeroes_seg = htole32(1);
         ret->write_zeroes_may_unmap = traits->can_punch;
     }
-    if (traits->can_punch) {
+    if (traits->can_discard) {
         ret->max_discard_sectors = htole32(BLK_MAX_ZEROES);
         ret->max_discard_seg = htole32(1);
-        ret->discard_sector_alignment = htole32(traits->physical_block_size / DISK_SECTOR);
+        ret->discard_sector_alignment = htole32(traits->discard_size / DISK_SECTOR);
     }
 }
 

@@ -153,7 +153,7 @@ static enum blk_verdict begin_zero(struct blk_request *request, const struct blk
     }
     io->op = op;
     io->is_durable = traits->is_durable;
-    io->may_unmap = flags != 0 && traits->can_discard;
+    io->may_unmap = flags != 0 && traits->can_unmap;
     io->size = (uint64_t)nr_sectors * DISK_SECTOR;
     return check(request, traits, le64toh(range.sector), ret_written);
 }

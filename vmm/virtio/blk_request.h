@@ -22,6 +22,7 @@ struct blk_traits {
     uint64_t size; /* bytes */
     bool is_readonly;
     bool can_discard;
+    bool can_unmap;     /* what reads as zeroes need not take up space */
     bool is_durable;    /* writes are on the disk before they are answered */
     const char *serial; /* BLK_SERIAL_SIZE bytes, padded with zeros */
 };
