@@ -1,6 +1,6 @@
 /* Disks of the host: what is accepted as one, who else may use it, and requests that end well and
- * badly, through io_uring and without; where HOSTVM_DEVICE names one that may be overwritten, which
- * has blocks of 4096 bytes and gives them back, also requests to a device. */
+ * badly, through io_uring and without. Where HOSTVM_DEVICE names a device, instead: requests to it;
+ * it may be overwritten, has blocks of 4096 bytes, and gives them back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -1089,17 +1089,17 @@ int main(void)
     const struct CMUnitTest device_uring_tests[] = {DEVICE_TESTS};
     int failed;
 
+    device = getenv("HOSTVM_DEVICE");
+    if (device != NULL) {
+        failed = cmocka_run_group_tests_name("requests to a device one by one", device_plain_tests,
+                                             use_plain, remove_dir);
+        return failed + cmocka_run_group_tests_name("requests to a device through io_uring",
+                                                    device_uring_tests, use_uring, remove_dir);
+    }
     failed = cmocka_run_group_tests_name("disks", disk_tests, make_dir, remove_dir);
     failed +=
         cmocka_run_group_tests_name("requests one by one", plain_tests, use_plain, remove_dir);
     failed += cmocka_run_group_tests_name("requests through io_uring", uring_tests, use_uring,
                                           remove_dir);
-    device = getenv("HOSTVM_DEVICE");
-    if (device != NULL) {
-        failed += cmocka_run_group_tests_name("requests to a device one by one", device_plain_tests,
-                                              use_plain, remove_dir);
-        failed += cmocka_run_group_tests_name("requests to a device through io_uring",
-                                              device_uring_tests, use_uring, remove_dir);
-    }
     return failed;
 }
