@@ -2,8 +2,10 @@
  * No driver, however bad, gets a virtio device to do more than to stand still until it is reset.
  *
  * Host: the command with virtio devices; with --virtio pci, the word "pci" on the command line.
- * devices=N says how many there are. A disk, if there is one, has GUEST_PATTERN(1, i) in its first
- * sector; its second one is overwritten with GUEST_PATTERN(2, i), and nothing else of it is.
+ * devices=N says how many there are; second, that there are two processors: then the second one
+ * changes what a device reads while that does. A disk, if there is one, has GUEST_PATTERN(1, i) in
+ * its first sector; its second one is overwritten with GUEST_PATTERN(2, i), and nothing else of it
+ * is.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,10 +31,14 @@ enum {
     BUFFERS_SIZE = 0x40000,
     QUEUE_SIZE = 8,
     SECTOR = 512,
+    ROUNDS = 40,      /* of a device whose descriptors change */
+    LOOKS = 100,      /* at such a device's status, before it is reset */
+    TURNS = 1000,     /* of each change */
     PATIENCE = 20000, /* looks at a register, until what should happen counts as not happening */
 };
 
 #define NOWHERE       (GUEST_RAM_BASE + 0xffffff000000ull)
+#define MEMORY_END    (GUEST_RAM_BASE + (256ull << 20)) /* the command's, unless told */
 #define NEARLY_LAST   0xfffffffffffff000ull
 #define F_INDIRECT    (1ull << 28)
 #define F_EVENTS      (1ull << 29)
@@ -41,7 +47,7 @@ enum {
 #define STATUS_BROKEN 64
 
 enum { READY = 3, FEATURES_OK = 8, DRIVER_OK = 4 };
-enum { NEXT = 1, WRITE = 2, INDIRECT = 4, PACKED_AVAILABLE = 1 << 7 };
+enum { NEXT = 1, WRITE = 2, INDIRECT = 4, PACKED_AVAILABLE = 1 << 7, PACKED_USED = 1 << 15 };
 enum {
     ID_NET = 1,
     ID_DISK = 2,
@@ -167,6 +173,7 @@ struct descriptor {
 };
 
 static bool is_packed;
+static unsigned nr_starts;
 static uint16_t added[QUEUES];
 
 static uint64_t ring(unsigned queue)
@@ -211,6 +218,7 @@ static void begin(uint64_t features)
     for (unsigned i = 0; i < QUEUES; i++) {
         added[i] = 0;
     }
+    (void)__atomic_add_fetch(&nr_starts, 1, __ATOMIC_RELEASE);
 }
 
 /* With good queues. */
@@ -473,6 +481,195 @@ static void try_resets(uint64_t features)
     check_reset("a reset after resets");
 }
 
+/* --- the second processor: it changes what the device looks at, at the same time --- */
+
+static bool is_second_wanted;
+static bool is_second_at_work;
+static bool is_fed_by_second;
+static unsigned nr_changes; /* that it made */
+
+static bool flag_of(const bool *flag)
+{
+    return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
+}
+
+static void set_flag(bool *flag, bool value)
+{
+    __atomic_store_n(flag, value, __ATOMIC_RELEASE);
+}
+
+/* One field of a descriptor, good and bad by turns; most often where a buffer is. */
+static void change_descriptor(uint64_t table, unsigned place, unsigned n)
+{
+    static const uint64_t addresses[] = {NOWHERE, GUEST_VIRTIO_BASE, NEARLY_LAST, BUFFERS + PAGE};
+    static const uint32_t lengths[] = {0xf0000000, SECTOR, 0x1000, 0, 1};
+    static const uint16_t flags[] = {INDIRECT, WRITE | NEXT, 0, INDIRECT | NEXT, WRITE};
+    static const uint16_t nexts[] = {2, 0xffff, 0, QUEUE_SIZE, 3};
+    const unsigned links = is_packed ? 12 : 14;
+    const uint16_t more = is_packed ? PACKED_AVAILABLE : 0;
+    uint64_t at = table + 16ull * place;
+
+    for (unsigned i = 0; i < TURNS; i++) {
+        switch (n % 8) {
+        default:
+            mmio_write64(at, addresses[n / 8 % 4]);
+            mmio_write64(at, n / 32 % 4 != 0 ? BUFFERS : ring(0) + TABLE);
+            break;
+        case 5:
+            mmio_write32(at + 8, lengths[n / 8 % 5]);
+            mmio_write32(at + 8, 16);
+            break;
+        case 6:
+            mmio_write16(at + 26 - links, flags[n / 8 % 5] | more);
+            mmio_write16(at + 26 - links, NEXT | more);
+            break;
+        case 7:
+            mmio_write16(at + links, nexts[n / 8 % 5]);
+            mmio_write16(at + links, (uint16_t)(place + 1));
+            break;
+        }
+    }
+}
+
+/* --- good buffers, as fast as the device takes them, in front of the end of memory: what it looks
+ * at twice may lie outside by then --- */
+
+struct feeder {
+    unsigned start; /* that it began after */
+    unsigned next;
+    bool is_odd_round;
+};
+
+static void feed_split(unsigned queue)
+{
+    uint16_t used = mmio_read16(ring(queue) + USED + 2);
+
+    mmio_write16(ring(queue) + AVAILABLE + 2, (uint16_t)(used + 1));
+}
+
+static void feed_packed(unsigned queue, struct feeder *feeder)
+{
+    const uint16_t both = PACKED_AVAILABLE | PACKED_USED;
+    uint64_t at = ring(queue) + 16ull * feeder->next + 14;
+
+    if ((mmio_read16(at) & both) != (feeder->is_odd_round ? both : 0)) {
+        mmio_write16(at, INDIRECT | (feeder->is_odd_round ? PACKED_AVAILABLE : PACKED_USED));
+        return;
+    }
+    feeder->next = (feeder->next + 1) % QUEUE_SIZE;
+    feeder->is_odd_round ^= feeder->next == 0;
+}
+
+static void begin_to_feed(unsigned queue)
+{
+    static const struct descriptor inner[2] = {{BUFFERS, 64, NEXT, 1},
+                                               {BUFFERS + PAGE, 513, WRITE, 0}};
+
+    for (unsigned i = 0; i < 2; i++) {
+        put(ring(queue) + TABLE, i, &inner[i]);
+    }
+    for (unsigned i = 0; i < QUEUE_SIZE; i++) {
+        mmio_write64(ring(queue) + 16ull * i, ring(queue) + TABLE);
+        mmio_write32(ring(queue) + 16ull * i + 8, sizeof(inner));
+        if (!is_packed) {
+            mmio_write16(ring(queue) + 16ull * i + 12, INDIRECT);
+        }
+    }
+}
+
+static void feed(unsigned queue, unsigned piece)
+{
+    static struct feeder feeders[QUEUES];
+    struct feeder *feeder = &feeders[queue];
+    unsigned start = __atomic_load_n(&nr_starts, __ATOMIC_ACQUIRE);
+    uint64_t at = ring(queue) + TABLE + 16ull * piece;
+
+    if (feeder->start != start) {
+        *feeder = (struct feeder){.start = start, .is_odd_round = true};
+    }
+    begin_to_feed(queue);
+    for (unsigned i = 0; i < TURNS; i++) {
+        mmio_write64(at, MEMORY_END - 64);
+        mmio_write64(at, BUFFERS + piece * PAGE);
+        mmio_write32(at + 8, 513);
+        mmio_write32(at + 8, 64);
+        if (is_packed) {
+            feed_packed(queue, feeder);
+        } else {
+            feed_split(queue);
+        }
+    }
+    kick(queue);
+}
+
+/* Most devices look at one of their first two queues. */
+static void change(unsigned n)
+{
+    static const uint8_t queues[] = {0, 1, 0, 1, 2, 1, 0, 3, 1};
+    static const uint8_t places[] = {0, 0, 1, 0, 2, 0, 1};
+    unsigned queue = queues[n % sizeof(queues)];
+
+    if (flag_of(&is_fed_by_second)) {
+        feed(n % 2, n / 2 % 2);
+        return;
+    }
+    change_descriptor(n % 5 == 0 ? ring(queue) + TABLE : ring(queue), places[n % sizeof(places)],
+                      n);
+    if (n % 16 == 0) {
+        mmio_write16(ring(queue) + AVAILABLE + 4, (uint16_t)(n / 16 % 9));
+        (void)mmio_read32(base + (is_pci ? PCI_CONFIG : MMIO_CONFIG));
+    }
+    if (n % 256 == 255) {
+        write_status(0);
+    }
+}
+
+static void run_second(void)
+{
+    for (unsigned n = 0;; n++) {
+        while (!flag_of(&is_second_wanted)) {
+            set_flag(&is_second_at_work, false);
+        }
+        set_flag(&is_second_at_work, true);
+        change(n);
+        __atomic_store_n(&nr_changes, n, __ATOMIC_RELAXED);
+    }
+}
+
+static void have_second_work(bool wanted)
+{
+    set_flag(&is_second_wanted, wanted);
+    while (flag_of(&is_second_at_work) != wanted) {
+    }
+}
+
+/* Requests that are good as they are added: a disk's is to read its first sector. */
+static void try_changes(uint64_t features)
+{
+    static const struct descriptor chain[3] = {
+        {BUFFERS, 16, NEXT, 1},
+        {BUFFERS + PAGE, SECTOR, NEXT | WRITE, 2},
+        {BUFFERS + 2 * PAGE, 1, WRITE, 0},
+    };
+    unsigned before = nr_changes;
+
+    clear(BUFFERS, 64);
+    begin(features);
+    have_second_work(true);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        set_flag(&is_fed_by_second, round % 2 == 1);
+        start(features);
+        for (unsigned i = 0; i < QUEUE_SIZE && round % 2 == 0; i++) {
+            add(i % QUEUES, chain, 3);
+        }
+        for (unsigned i = 0; i < LOOKS && (read_status() & STATUS_BROKEN) == 0; i++) {
+        }
+    }
+    have_second_work(false);
+    check("the second processor has changed something", nr_changes != before, 1);
+    check_reset("a reset after changes");
+}
+
 /* --- after all that, it works --- */
 
 enum { DISK_READ = 0, DISK_WRITE = 1 };
@@ -533,23 +730,8 @@ static void try_all(uint64_t features)
     try_resets(features);
 }
 
-static void try_device(void)
+static void check_function(void)
 {
-    bool has_packed;
-
-    print("device ");
-    print_decimal(id);
-    print("\n");
-    write_status(0);
-    has_packed = (offered() & F_PACKED) != 0;
-    try_all(F_VERSION_1 | F_INDIRECT);
-    try_counters();
-    if (has_packed) {
-        try_all(F_VERSION_1 | F_INDIRECT | F_EVENTS | F_PACKED);
-    }
-    if (id != ID_DISK) { /* whose registers, at random, write somewhere */
-        try_registers();
-    }
     if (id == ID_DISK) {
         check_disk();
     }
@@ -558,6 +740,43 @@ static void try_device(void)
         check_rng(F_VERSION_1 | F_PACKED);
     }
     write_status(0);
+}
+
+static bool begin_device(void)
+{
+    print("device ");
+    print_decimal(id);
+    print("\n");
+    write_status(0);
+    return (offered() & F_PACKED) != 0;
+}
+
+static void try_device_with_second(void)
+{
+    bool has_packed = begin_device();
+
+    try_changes(F_VERSION_1 | F_INDIRECT);
+    try_changes(F_VERSION_1 | F_INDIRECT | F_EVENTS);
+    if (has_packed) {
+        try_changes(F_VERSION_1 | F_INDIRECT | F_PACKED);
+        try_changes(F_VERSION_1 | F_INDIRECT | F_EVENTS | F_PACKED);
+    }
+    check_function();
+}
+
+static void try_device(void)
+{
+    bool has_packed = begin_device();
+
+    try_all(F_VERSION_1 | F_INDIRECT);
+    try_counters();
+    if (has_packed) {
+        try_all(F_VERSION_1 | F_INDIRECT | F_EVENTS | F_PACKED);
+    }
+    if (id != ID_DISK) { /* whose registers, at random, write somewhere */
+        try_registers();
+    }
+    check_function();
 }
 
 /* --- finding devices --- */
@@ -601,20 +820,30 @@ static void try_bus(void)
     check("the bus is there", mmio_read32(GUEST_ECAM_BASE + (31 << 15)), UINT32_MAX);
 }
 
-void guest_main(void)
+static void try_devices(unsigned nr, void (*try)(void))
 {
     unsigned nr_found = 0;
+
+    for (unsigned i = 0; i < (is_pci ? 32 : nr); i++) {
+        if (is_pci ? find_in_slot(i) : find_at_place(i)) {
+            nr_found++;
+            try();
+        }
+    }
+    check("devices", nr_found, nr);
+}
+
+void guest_main(void)
+{
     unsigned nr = 0;
 
     is_pci = boot_has_word("pci");
     (void)boot_find_number("devices=", &nr);
-    for (unsigned i = 0; i < (is_pci ? 32 : nr); i++) {
-        if (is_pci ? find_in_slot(i) : find_at_place(i)) {
-            nr_found++;
-            try_device();
-        }
+    try_devices(nr, try_device);
+    if (boot_has_word("second")) {
+        machine_start_second(run_second);
+        try_devices(nr, try_device_with_second);
     }
-    check("devices", nr_found, nr);
     if (is_pci) {
         try_bus();
     }

@@ -13,8 +13,12 @@ enum { DEBUG_EXIT = 0x090f4000 };
 enum { LEVEL0_SHIFT = 39, LEVEL1_SHIFT = 30, ENTRIES = 512, TABLE = 0x3, BLOCK_OTHER = 0x705 };
 
 extern uint64_t level0[ENTRIES];
+extern const uint8_t second_begin[];
 
 _Noreturn void handle_exception(uint64_t vector, uint64_t syndrome, uint64_t pc, uint64_t address);
+_Noreturn void second_start(void);
+
+static void (*second_fn)(void);
 
 void handle_exception(uint64_t vector, uint64_t syndrome, uint64_t pc, uint64_t address)
 {
@@ -95,22 +99,39 @@ void machine_exit(unsigned value)
     machine_stop();
 }
 
-static void call_psci(uint32_t function)
+static void call_psci(uint32_t function, uint64_t first, uint64_t second)
 {
     register uint64_t x0 __asm__("x0") = function;
+    register uint64_t x1 __asm__("x1") = first;
+    register uint64_t x2 __asm__("x2") = second;
+    register uint64_t x3 __asm__("x3") = 0;
 
-    __asm__ volatile("hvc #0" : "+r"(x0) : : "x1", "x2", "x3", "memory");
+    __asm__ volatile("hvc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3) : : "memory");
+}
+
+void second_start(void)
+{
+    second_fn();
+    machine_stop();
+}
+
+/* Processors are numbered from 0 on in the lowest field of MPIDR_EL1. */
+void machine_start_second(void (*fn)(void))
+{
+    second_fn = fn;
+    __asm__ volatile("dsb ish" : : : "memory");
+    call_psci(PSCI_CPU_ON, 1, (uintptr_t)second_begin);
 }
 
 void machine_power_off(void)
 {
-    call_psci(PSCI_SYSTEM_OFF);
+    call_psci(PSCI_SYSTEM_OFF, 0, 0);
     machine_exit(0);
 }
 
 void machine_reset(void)
 {
-    call_psci(PSCI_SYSTEM_RESET);
+    call_psci(PSCI_SYSTEM_RESET, 0, 0);
     machine_stop();
 }
 

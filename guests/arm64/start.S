@@ -22,6 +22,18 @@
     .globl _start
 _start:
     mov x19, x0
+    ldr x20, =stack_top
+    ldr x21, =guest_start           /* does not return */
+    b set_up
+
+/* Of a processor that another one starts. */
+    .globl second_begin
+second_begin:
+    ldr x20, =second_stack_top
+    ldr x21, =second_start          /* does not return */
+
+/* x20: the stack, x21: where to go from there, with what x19 has. */
+set_up:
     ldr x1, =SCTLR_OFF
     msr sctlr_el1, x1
     isb
@@ -41,10 +53,9 @@ _start:
     msr sctlr_el1, x1
     isb
     msr spsel, #1
-    ldr x1, =stack_top
-    mov sp, x1
+    mov sp, x20
     mov x0, x19
-    bl guest_start                  /* does not return */
+    blr x21
     .ltorg
 
 /* An entry of the table per kind of exception and level it comes from (Arm ARM, D1.3.1.5). */
@@ -112,5 +123,7 @@ level1:
     .balign 16
     .skip STACK_SIZE
 stack_top:
+    .skip STACK_SIZE
+second_stack_top:
 
     .section .note.GNU-stack, "", @progbits

@@ -39,6 +39,10 @@ _Noreturn void machine_reset(void);
 /* An exception while its handler cannot be called: the processor gives up. */
 _Noreturn void machine_crash(void);
 
+/* Has the machine's second processor run fn, which does not return, on a stack of its own and with
+ * as few rights as there are: memory alone. Once. */
+void machine_start_second(void (*fn)(void));
+
 /* Runs on the spot, interrupts off. */
 _Noreturn void machine_spin(void);
 

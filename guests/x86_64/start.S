@@ -26,9 +26,9 @@
 #define MSR_EFER 0xc0000080
 #define EFER_LME 0x100
 
-/* Page-table entries (SDM 3A, 4.5): present, writable, accessed; dirty; large. */
-#define PTE_TABLE 0x23
-#define PTE_LARGE 0xe3
+/* Page-table entries (SDM 3A, 4.5): present, writable, for all rings, accessed; dirty; large. */
+#define PTE_TABLE 0x27
+#define PTE_LARGE 0xe7
 
 #define CODE64_SELECTOR 0x08
 #define DATA_SELECTOR   0x10
@@ -107,10 +107,13 @@ long_mode:
 
     .section .rodata.start, "a"
     .balign 8
+    .globl gdt
 gdt:                                /* SDM 3A, 3.4.5 */
     .quad 0
     .quad 0x00af9b000000ffff        /* 64-bit code */
     .quad 0x00cf93000000ffff        /* data */
+    .quad 0x00cff3000000ffff        /* data of ring 3 */
+    .quad 0x00affb000000ffff        /* 64-bit code of ring 3 */
 gdt_pointer:
     .word . - gdt - 1
     .quad gdt

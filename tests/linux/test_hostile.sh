@@ -71,6 +71,7 @@ survives() {
     result "${name}_ends_with_all_checks_passed" "$(
         [ $status -eq 1 ] || echo "status $status: check $((status >> 1)), if it is odd")"
     result "${name}_takes_no_more_memory" "$([ "$memory" -le $most_memory ] && [ "$memory" -gt 0 ] || echo "$memory KiB")"
+    result "${name}_leads_nobody_out_of_its_memory" "$(grep -a 'Bad address' "$work/err")"
     if [[ " $* " == *" --disk "* ]]; then
         result "${name}_leaves_the_disk_as_it_should_be" "$(cmp "$work/disk" "$work/expected" 2>&1)"
     fi
@@ -100,6 +101,6 @@ if [ -x /usr/lib/qemu/virtiofsd ] || [ -x /usr/libexec/virtiofsd ] || command -v
 else
     echo "skipped - hostile guests with --share: there is no virtiofsd"
 fi
-survives 'guest_hostile_to_all_devices' $devices '' "${options[@]}"
-survives 'guest_hostile_to_all_devices_on_pci' $devices pci --virtio pci "${options[@]}"
+survives 'guest_hostile_to_all_devices' $devices second --cpus 2 "${options[@]}"
+survives 'guest_hostile_to_all_devices_on_pci' $devices 'pci second' --cpus 2 --virtio pci "${options[@]}"
 exit $((failures > 0))
