@@ -265,7 +265,7 @@ test-programs: $(UNIT_TESTS:%=$(B)/tests/%) $(GUEST_TESTS:%=$(B)/tests/%) exampl
 examples: $(EXAMPLES:%=$(B)/tests/%) $(EXAMPLES_CXX:%=$(B)/tests/%) ## the programs of tests/examples
 
 # What only several threads can get wrong: to be built with SAN=thread.
-THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads) \
+THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads virtio_stop) \
     $(filter $(GUEST_TESTS),guest/test_queued_interrupts) \
     $(addprefix unit/test_,back_worker virtio_balloon virtio_blk virtio_console virtio_net virtio_resets)
 .PHONY: thread-programs

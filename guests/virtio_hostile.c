@@ -3,9 +3,9 @@
  *
  * Host: the command with virtio devices; with --virtio pci, the word "pci" on the command line.
  * devices=N says how many there are; second, that there are two processors: then the second one
- * changes what a device reads while that does. A disk, if there is one, has GUEST_PATTERN(1, i) in
- * its first sector; its second one is overwritten with GUEST_PATTERN(2, i), and nothing else of it
- * is.
+ * changes what a device reads while that does, for rounds=N rounds. A disk, if there is one, has
+ * GUEST_PATTERN(1, i) in its first sector; its second one is overwritten with GUEST_PATTERN(2, i),
+ * and nothing else of it is.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -218,7 +218,7 @@ static void begin(uint64_t features)
     for (unsigned i = 0; i < QUEUES; i++) {
         added[i] = 0;
     }
-    (void)__atomic_add_fetch(&nr_starts, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&nr_starts, nr_starts + 1, __ATOMIC_RELEASE);
 }
 
 /* With good queues. */
@@ -644,6 +644,8 @@ static void have_second_work(bool wanted)
 }
 
 /* Requests that are good as they are added: a disk's is to read its first sector. */
+static unsigned nr_rounds = ROUNDS;
+
 static void try_changes(uint64_t features)
 {
     static const struct descriptor chain[3] = {
@@ -656,7 +658,7 @@ static void try_changes(uint64_t features)
     clear(BUFFERS, 64);
     begin(features);
     have_second_work(true);
-    for (unsigned round = 0; round < ROUNDS; round++) {
+    for (unsigned round = 0; round < nr_rounds; round++) {
         set_flag(&is_fed_by_second, round % 2 == 1);
         start(features);
         for (unsigned i = 0; i < QUEUE_SIZE && round % 2 == 0; i++) {
@@ -841,6 +843,7 @@ void guest_main(void)
     (void)boot_find_number("devices=", &nr);
     try_devices(nr, try_device);
     if (boot_has_word("second")) {
+        (void)boot_find_number("rounds=", &nr_rounds);
         machine_start_second(run_second);
         try_devices(nr, try_device_with_second);
     }

@@ -6,6 +6,7 @@ set -u
 export LC_ALL=C
 
 cd "$(dirname "$0")/../.." || exit 1
+. tests/linux/hostile.sh
 hostvm=$(realpath -s "${HOSTVM:-build/hostvm}")
 guest=$PWD/build/guests/virtio_hostile
 work=$(mktemp -d "${TMPDIR:-/tmp}/test_hostile.XXXXXX")
@@ -33,18 +34,6 @@ result() {
     failures=$((failures + 1))
 }
 
-# pattern SALT: a sector of GUEST_PATTERN(SALT, i).
-pattern() {
-    local i byte value
-    for ((i = 0; i < 64; i++)); do
-        value=$(((i + 1) * 0x0123456789abcdef + $1))
-        for ((byte = 0; byte < 64; byte += 8)); do
-            # shellcheck disable=SC2059 # the format is the byte
-            printf "\\x$(printf %02x $((value >> byte & 255)))"
-        done
-    done
-}
-
 # run COMMAND...: leaves $status, and in $memory the most that the process held, as it was looked at last.
 run() {
     local end=$((SECONDS + limit)) seen
@@ -65,8 +54,7 @@ run() {
 survives() {
     local name=$1 devices=$2 words=$3
     shift 3
-    { pattern 1; pattern 5; head -c 64512 /dev/zero; } > "$work/disk"
-    { pattern 1; pattern 2; head -c 64512 /dev/zero; } > "$work/expected"
+    make_hostile_disk "$work/disk" "$work/expected"
     run "$hostvm" run --debug-exit --append "devices=$devices $words" "$@" "$guest"
     result "${name}_ends_with_all_checks_passed" "$(
         [ $status -eq 1 ] || echo "status $status: check $((status >> 1)), if it is odd")"

@@ -272,6 +272,29 @@ test_devices() {
     say $? 'its_network_has_an_address'
 }
 
+# survives NAME DEVICES WORDS OPTION...: a guest that does to its devices whatever it can, on two processors.
+survives() {
+    name=$1 devices=$2 words=$3
+    shift 3
+    cp /hostile/before hostile
+    status=0
+    timeout 250 "$hostvm" run --debug-exit --cpus 2 --append "devices=$devices second rounds=3 $words" --disk hostile --vsock socket \
+        "$@" "$guests/virtio_hostile" > /tmp/raw 2> /tmp/err < /dev/null || status=$?
+    tr -d '\r\000' < /tmp/raw | grep -a 'FAIL\|exception' > /tmp/out
+    [ $status -eq 1 ]
+    say $? "${name}_ends_with_all_checks_passed"
+    ! grep -q 'Bad address' /tmp/err
+    say $? "${name}_leads_nobody_out_of_its_memory"
+    cmp hostile /hostile/after
+    say $? "${name}_leaves_the_disk_as_it_should_be"
+}
+
+test_hostile_guests() {
+    # shellcheck disable=SC2086 # two words
+    survives 'guest_hostile_to_all_devices' "$(set -- $net; echo $((5 + ($# > 0))))" '' --rng --console virtio --balloon 0 $net
+    survives 'guest_hostile_to_devices_on_pci' 2 pci --virtio pci
+}
+
 if [ "$1" = --inside ]; then
     hostvm=$2
     guests=$3
@@ -291,6 +314,7 @@ if [ "$1" = --inside ]; then
     say $? 'device_tree_is_written'
     boots 'written_device_tree_is_what_linux_boots_with' --dtb dtb --cpus 2 --mem 512M
     test_other_guests
+    test_hostile_guests
     test_refusals
     exit $((failures != 0))
 fi
@@ -313,6 +337,7 @@ fi
 # --- outside ---
 
 set -u
+. tests/linux/hostile.sh
 hostvm=$PWD/build/arm64-plain/hostvm
 guests=$PWD/build/arm64-plain/guests
 example=$PWD/build/arm64-plain/tests/examples/arm64/embed
@@ -327,6 +352,8 @@ with=(--with "$work/vmlinuz.gz:/vmlinuz.gz")
 for module in $modules; do
     with+=(--with "${kernel%/*}/modules/$module.ko:/lib/modules/$module.ko")
 done
+make_hostile_disk "$work/before" "$work/after"
+with+=(--with "$work/before:/hostile/before" --with "$work/after:/hostile/after" --with "$guests/virtio_hostile")
 [ ! -e "${hostvm%/*}/hostvm-net-user" ] || with+=(--with "${hostvm%/*}/hostvm-net-user")
 
 # inside GIC WORD: that half of the script, in the box with such an interrupt controller.
