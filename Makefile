@@ -267,7 +267,7 @@ examples: $(EXAMPLES:%=$(B)/tests/%) $(EXAMPLES_CXX:%=$(B)/tests/%) ## the progr
 # What only several threads can get wrong: to be built with SAN=thread.
 THREAD_TESTS := $(addprefix guest/test_,events failures live_registers notifications stress threads virtio_stop) \
     $(filter $(GUEST_TESTS),guest/test_queued_interrupts) \
-    $(addprefix unit/test_,back_worker virtio_balloon virtio_blk virtio_console virtio_net virtio_resets)
+    $(addprefix unit/test_,back_worker virtio_balloon virtio_blk virtio_console virtio_net virtio_resets virtio_threads)
 .PHONY: thread-programs
 thread-programs: $(THREAD_TESTS:%=$(B)/tests/%)
 .PHONY: thread-tests
