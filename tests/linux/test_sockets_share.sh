@@ -145,7 +145,7 @@ test_end_of_busy_processors() {
     is 'three_processors_are_there_to_be_busy' "$answer" 3
     kill -TERM $pid
     end_commanded ' '
-    is 'SIGTERM_ends_a_guest_whose_processors_are_all_busy' "$status $(cat "$work/err")" '143 hostvm: ended by signal 15 (Terminated)'
+    is 'SIGTERM_ends_a_guest_whose_processors_are_all_busy' "$status $(tr -d "\0" < "$work/err")" '143 hostvm: ended by signal 15 (Terminated)'
 }
 
 inside() {

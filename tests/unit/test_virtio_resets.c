@@ -1,5 +1,6 @@
-/* Devices that are reset over and over while requests come, from another thread, as fast as it can:
- * what only threads can get wrong, and the thread sanitizer sees. */
+/* Devices that are reset over and over while requests come, from another thread, as fast as it can,
+ * and a third one looks at their configuration: what only threads can get wrong, and the thread
+ * sanitizer sees. */
 #include "support/virtio_vm.h"
 
 #include <errno.h>
@@ -14,10 +15,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "back/virtiofsd.h"
 #include "console.h"
+#include "vhost_backend.h"
 #include "virtio/balloon.h"
 #include "virtio/blk.h"
 #include "virtio/console.h"
+#include "virtio/fs.h"
 #include "virtio/net.h"
 #include "virtio/vsock.h"
 #include "virtio/vsock_packet.h"
@@ -142,6 +146,21 @@ static void *run_feeder(void *cookie)
     return NULL;
 }
 
+/* Another vcpu's. */
+static void *run_reader(void *cookie)
+{
+    uint8_t space[64];
+
+    (void)cookie;
+    while (!atomic_load(&is_over)) {
+        virtio_read_config(device, 0, space, sizeof(space));
+        (void)atomic_load(&device->generation);
+        (void)atomic_load(&device->status);
+        (void)sched_yield();
+    }
+    return NULL;
+}
+
 /* After all that, the device takes a buffer of the first plan. */
 static bool is_alive(const struct feeder *feeder)
 {
@@ -160,7 +179,7 @@ static void reset_while_fed(hostvm_virtio_t *of, const struct feeder *feeder)
 {
     static const uint64_t features[] = {0, HOSTVM_VIRTIO_F_EVENT_IDX, VIRTIO_F_OF_DEVICES};
     struct feeder copy = *feeder;
-    pthread_t thread;
+    pthread_t thread, reader;
 
     device = of;
     device->transport = &transport;
@@ -169,6 +188,7 @@ static void reset_while_fed(hostvm_virtio_t *of, const struct feeder *feeder)
         write_descriptors(&feeder->plans[i]);
     }
     assert_int_equal(pthread_create(&thread, NULL, run_feeder, &copy), 0);
+    assert_int_equal(pthread_create(&reader, NULL, run_reader, NULL), 0);
     for (unsigned i = 0; i < ROUNDS; i++) {
         start(features[i % 3]);
         for (unsigned k = 0; k < i % 8; k++) {
@@ -178,6 +198,7 @@ static void reset_while_fed(hostvm_virtio_t *of, const struct feeder *feeder)
     }
     atomic_store(&is_over, true);
     assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(pthread_join(reader, NULL), 0);
     assert_true(is_alive(feeder));
     virtio_set_status(device, 0);
 }
@@ -458,6 +479,83 @@ static void test_sockets_are_reset_in_the_middle_of_packets(void **state)
     driver_end();
 }
 
+/* --- a folder, with this program in the place of virtiofsd --- */
+
+static struct backend server;
+static int server_end;                 /* of the connection, to hang up by */
+static unsigned nr_looks, hangs_up_at; /* the host's; 0: never */
+
+int virtiofsd_start(struct virtiofsd *s, const char *dir, bool is_readonly, char *why,
+                    size_t why_size)
+{
+    (void)dir;
+    (void)is_readonly;
+    (void)why;
+    (void)why_size;
+    s->socket = backend_begin(&server);
+    assert_true(s->socket >= 0);
+    server_end = dup(server.fd);
+    s->pid = 1;
+    return 0;
+}
+
+void virtiofsd_end(struct virtiofsd *s, char *how, size_t how_size)
+{
+    (void)snprintf(how, how_size, "in a test");
+    if (s->socket >= 0) {
+        backend_end(&server);
+        (void)close(s->socket);
+    }
+    *s = (struct virtiofsd){.socket = -1};
+}
+
+static void hang_up(void)
+{
+    if (++nr_looks == hangs_up_at) {
+        (void)shutdown(server_end, SHUT_RDWR);
+    }
+}
+
+/* A request and room for its answer, twice. */
+static struct plan folder_plan(unsigned queue)
+{
+    return (struct plan){.queue = queue,
+                         .nr_heads = 2,
+                         .heads = {0, 2},
+                         .pieces = {{AT(queue, 0), 40, false},
+                                    {AT(queue, 0x800), 64, true},
+                                    {AT(queue, 0x1000), 40, false},
+                                    {AT(queue, 0x1800), 64, true}},
+                         .continues = 1 | 4};
+}
+
+static void test_folder_is_reset_in_the_middle_of_requests_and_loses_its_server(void **state)
+{
+    static const unsigned times[] = {0, 1, 30, 300, 1000};
+    const struct fs_config config = {.dir = "/some/folder", .tag = "tag"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        vm_t *vm = driver_begin();
+        const struct plan plans[] = {folder_plan(1), folder_plan(0)};
+        const struct feeder feeder = {.plans = plans, .nr_plans = 2, .host = hang_up};
+        struct fs *fs;
+
+        server = (struct backend){.features = 1ull << 32 | 1ull << 30 | 3ull << 28,
+                                  .protocol = 1 << 0 | 1 << 3,
+                                  .nr_queues = 2,
+                                  .serves = true};
+        nr_looks = 0;
+        hangs_up_at = times[i];
+        fs = fs_create(vm, &config);
+        assert_non_null(fs);
+        reset_while_fed(fs_device(fs), &feeder);
+        fs_destroy(fs);
+        (void)close(server_end);
+        driver_end();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -466,6 +564,7 @@ int main(void)
         cmocka_unit_test(test_console_is_reset_in_the_middle_of_output),
         cmocka_unit_test(test_balloon_is_reset_in_the_middle_of_pages),
         cmocka_unit_test(test_sockets_are_reset_in_the_middle_of_packets),
+        cmocka_unit_test(test_folder_is_reset_in_the_middle_of_requests_and_loses_its_server),
     };
 
     (void)signal(SIGPIPE, SIG_IGN);
