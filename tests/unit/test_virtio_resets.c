@@ -146,6 +146,22 @@ static void *run_feeder(void *cookie)
     return NULL;
 }
 
+/* The device is reset: whatever the feeder does, nothing is used. */
+static void assert_quiet(const struct feeder *feeder)
+{
+    uint16_t before[SIZE];
+
+    for (unsigned i = 0; i < feeder->nr_plans; i++) {
+        before[i] = LOAD(used_of(feeder->plans[i].queue)->index);
+    }
+    for (unsigned k = 0; k < 4; k++) {
+        (void)sched_yield();
+    }
+    for (unsigned i = 0; i < feeder->nr_plans; i++) {
+        assert_int_equal(LOAD(used_of(feeder->plans[i].queue)->index), before[i]);
+    }
+}
+
 /* Another vcpu's. */
 static void *run_reader(void *cookie)
 {
@@ -195,6 +211,7 @@ static void reset_while_fed(hostvm_virtio_t *of, const struct feeder *feeder)
             (void)sched_yield();
         }
         virtio_set_status(device, 0);
+        assert_quiet(feeder);
     }
     atomic_store(&is_over, true);
     assert_int_equal(pthread_join(thread, NULL), 0);
@@ -482,6 +499,7 @@ static void test_sockets_are_reset_in_the_middle_of_packets(void **state)
 /* --- a folder, with this program in the place of virtiofsd --- */
 
 static struct backend server;
+static bool is_serving;
 static int server_end;                 /* of the connection, to hang up by */
 static unsigned nr_looks, hangs_up_at; /* the host's; 0: never */
 
@@ -495,6 +513,7 @@ int virtiofsd_start(struct virtiofsd *s, const char *dir, bool is_readonly, char
     s->socket = backend_begin(&server);
     assert_true(s->socket >= 0);
     server_end = dup(server.fd);
+    is_serving = true;
     s->pid = 1;
     return 0;
 }
@@ -504,6 +523,7 @@ void virtiofsd_end(struct virtiofsd *s, char *how, size_t how_size)
     (void)snprintf(how, how_size, "in a test");
     if (s->socket >= 0) {
         backend_end(&server);
+        is_serving = false;
         (void)close(s->socket);
     }
     *s = (struct virtiofsd){.socket = -1};
@@ -550,6 +570,8 @@ static void test_folder_is_reset_in_the_middle_of_requests_and_loses_its_server(
         fs = fs_create(vm, &config);
         assert_non_null(fs);
         reset_while_fed(fs_device(fs), &feeder);
+        assert_int_equal(is_serving, hangs_up_at == 0 || nr_looks < hangs_up_at);
+        assert_true(!is_serving || atomic_load(&server.nr_served) > 0);
         fs_destroy(fs);
         (void)close(server_end);
         driver_end();
