@@ -154,7 +154,7 @@ static void assert_quiet(const struct feeder *feeder)
     for (unsigned i = 0; i < feeder->nr_plans; i++) {
         before[i] = LOAD(used_of(feeder->plans[i].queue)->index);
     }
-    for (unsigned k = 0; k < 4; k++) {
+    for (unsigned k = 0; k < 2; k++) {
         (void)sched_yield();
     }
     for (unsigned i = 0; i < feeder->nr_plans; i++) {
