@@ -1025,16 +1025,53 @@ static void test_discards_of_what_was_just_written(void **state)
     }
 }
 
-static bool refuse_discards(int fd, unsigned long number, void *arg, int *ret_result)
+static unsigned long refused_number;
+static int told_block_size; /* 0: the device's */
+
+static bool refuse(int fd, unsigned long number, void *arg, int *ret_result)
 {
     (void)fd;
-    (void)arg;
-    if (number != BLKDISCARD) {
+    if (number == BLKSSZGET && told_block_size != 0) {
+        *(int *)arg = told_block_size;
+        *ret_result = 0;
+        return true;
+    }
+    if (number != refused_number) {
         return false;
     }
     errno = EIO;
     *ret_result = -1;
     return true;
+}
+
+static void test_device_that_does_not_tell_what_it_is_like(void **state)
+{
+    struct disk *disk;
+
+    (void)state;
+    inject_answer_ioctls(refuse);
+    refused_number = BLKGETSIZE64;
+    assert_refused(device, false, -EIO, "it does not tell its size: Input/output error");
+    refused_number = BLKSSZGET;
+    disk = open_disk(device, false);
+    assert_int_equal(disk_traits(disk)->block_size, 512);
+    disk_close(disk);
+    refused_number = BLKPBSZGET;
+    disk = open_disk(device, false);
+    assert_int_equal(disk_traits(disk)->block_size, 4096);
+    assert_int_equal(disk_traits(disk)->physical_block_size, 4096);
+    disk_close(disk);
+    told_block_size = 65536;
+    disk = open_disk(device, false);
+    assert_int_equal(disk_traits(disk)->block_size, 65536);
+    assert_int_equal(disk_traits(disk)->physical_block_size, 65536);
+    told_block_size = 0;
+    /* A size that it does not tell any more is what it was. */
+    refused_number = BLKGETSIZE64;
+    assert_false(disk_look(disk));
+    assert_true(disk_size(disk) > 0);
+    inject_answer_ioctls(NULL);
+    disk_close(disk);
 }
 
 static void test_discard_that_the_device_refuses(void **state)
@@ -1043,7 +1080,8 @@ static void test_discard_that_the_device_refuses(void **state)
 
     (void)state;
     device_init(&b);
-    inject_answer_ioctls(refuse_discards);
+    refused_number = BLKDISCARD;
+    inject_answer_ioctls(refuse);
     assert_int_equal(act(&b, (struct disk_io){.op = DISK_DISCARD, .size = 4096}), -EIO);
     inject_answer_ioctls(NULL);
     assert_zeroes(&b, 0, 0, DEVICE_PART);
@@ -1052,6 +1090,7 @@ static void test_discard_that_the_device_refuses(void **state)
 
 #define DEVICE_TESTS                                                                               \
     cmocka_unit_test(test_what_a_device_is_like),                                                  \
+        cmocka_unit_test(test_device_that_does_not_tell_what_it_is_like),                          \
         cmocka_unit_test(test_transfers_of_less_than_a_block),                                     \
         cmocka_unit_test(test_zeroes_over_what_was_just_written),                                  \
         cmocka_unit_test(test_discards_of_what_was_just_written),                                  \

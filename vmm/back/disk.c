@@ -203,6 +203,9 @@ static void find_block_sizes(struct disk *disk)
         is_block_size((uint64_t)logical)) {
         disk->traits.block_size = (uint32_t)logical;
     }
+    if (disk->traits.physical_block_size < disk->traits.block_size) {
+        disk->traits.physical_block_size = disk->traits.block_size;
+    }
     if (ioctl(disk->fd, BLKPBSZGET, &physical) == 0 && is_block_size(physical) &&
         physical > disk->traits.physical_block_size) {
         disk->traits.physical_block_size = physical;
