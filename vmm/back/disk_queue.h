@@ -56,7 +56,8 @@ void disk_queue_start(struct disk_queue *queue, struct disk_io *io);
 
 /*
  * Begins what was started. Returns what was seen; the list of what is done, first come first, is
- * left in ret_done. may_sleep: not before there is one or the other.
+ * left in ret_done. may_sleep: as a rule not before there is one or the other; without it, what was
+ * seen may wait for a call with it.
  */
 unsigned disk_queue_wait(struct disk_queue *queue, bool may_sleep, struct disk_io **ret_done);
 
