@@ -309,7 +309,7 @@ static void serve(struct blk_queue *queue)
         if ((seen & DISK_QUEUE_LOOK) != 0) {
             look(queue->blk);
         }
-        if ((seen & DISK_QUEUE_KICKED) != 0 || !queue->is_armed) {
+        if ((seen & DISK_QUEUE_KICKED) != 0 || queue->has_more) {
             look_at_queue(queue);
         }
         seen = wait(queue);
