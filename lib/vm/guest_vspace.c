@@ -497,14 +497,21 @@ void *hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size)
     return find_pointer(vm, gpa, size);
 }
 
-/* Memory is in this set before it is found above, and as long as it is. */
+static __attribute__((noinline)) bool has_readonly(const struct hosted_vm *hosted,
+                                                   struct range range)
+{
+    struct range run;
+
+    return cover_at_or_after(&hosted->readonly, range.start, &run) && range_overlaps(run, range);
+}
+
+/* Memory is in this set before it is found above, and as long as it is. Mostly there is none. */
 void *hostvm_vm_writable_pointer(vm_t *vm, uintptr_t gpa, size_t size)
 {
     void *p = find_pointer(vm, gpa, size);
-    struct range run;
 
-    if (p != NULL && cover_at_or_after(&vm->hosted->readonly, gpa, &run) &&
-        range_overlaps(run, (struct range){gpa, size})) {
+    if (p != NULL && !cover_is_empty(&vm->hosted->readonly) &&
+        has_readonly(vm->hosted, (struct range){gpa, size})) {
         return NULL;
     }
     return p;

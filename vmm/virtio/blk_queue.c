@@ -182,10 +182,11 @@ static bool take_one(struct blk_queue *queue, const struct blk_traits *traits)
 static void take(struct blk_queue *queue)
 {
     struct blk_shared *shared = queue->shared;
+    const struct disk_traits *disk = disk_traits(shared->disk);
     const struct blk_traits traits = {
         .size = disk_size(shared->disk),
-        .is_readonly = disk_traits(shared->disk)->is_readonly,
-        .can_discard = disk_traits(shared->disk)->can_punch,
+        .is_readonly = disk->is_readonly,
+        .can_discard = disk->can_punch,
         .is_durable = atomic_load_explicit(&shared->is_durable, memory_order_relaxed),
         .serial = shared->serial,
     };
