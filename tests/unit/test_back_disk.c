@@ -539,6 +539,35 @@ static void test_events_while_something_is_under_way(void **state)
     bench_fini(&b);
 }
 
+static void test_events_are_seen_by_who_never_sleeps(void **state)
+{
+    const uint64_t one = 1;
+    unsigned seen = 0;
+    struct bench b;
+    int fd;
+
+    (void)state;
+    bench_init(&b, 4096);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(ftruncate(fd, 8192), 0);
+    (void)close(fd);
+    assert_int_equal(write(b.kick_fd, &one, sizeof(one)), sizeof(one));
+    for (unsigned i = 0; i < 64; i++) {
+        uint8_t bytes[512];
+        struct iovec iov = {bytes, sizeof(bytes)};
+        struct disk_io io = {.size = sizeof(bytes), .iov = &iov, .nr_iov = 1};
+        struct disk_io *done = NULL;
+
+        disk_queue_start(b.queue, &io);
+        while (done == NULL) {
+            seen |= disk_queue_wait(b.queue, false, &done);
+        }
+        assert_ptr_equal(done, &io);
+    }
+    assert_int_equal(seen, DISK_QUEUE_KICKED | DISK_QUEUE_LOOK);
+    bench_fini(&b);
+}
+
 /* Somebody writes to the file what is not there before end_stall: until then, whoever wants to
  * change the file, too, waits. */
 struct stall {
@@ -1016,6 +1045,7 @@ static void test_ends_of_steps(void **state)
     cmocka_unit_test(test_bytes_come_back), cmocka_unit_test(test_many_at_a_time),                 \
         cmocka_unit_test(test_kick_ends_a_wait),                                                   \
         cmocka_unit_test(test_events_while_something_is_under_way),                                \
+        cmocka_unit_test(test_events_are_seen_by_who_never_sleeps),                                \
         cmocka_unit_test(test_change_of_size_ends_a_wait),                                         \
         cmocka_unit_test(test_file_that_shrank), cmocka_unit_test(test_memory_that_is_gone),       \
         cmocka_unit_test(test_zeroes_and_holes), cmocka_unit_test(test_zeroes_of_the_file_system), \

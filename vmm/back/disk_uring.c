@@ -167,10 +167,11 @@ static void begin_alone(struct uring *uring)
 
 /* --- what comes from others --- */
 
-static unsigned take_events(struct uring *uring, int timeout_ms)
+static unsigned uring_take_events(struct disk_queue *queue, bool may_sleep)
 {
+    const struct uring *uring = (const struct uring *)queue;
     struct epoll_event events[MAX_EVENTS];
-    int n = epoll_wait(uring->events_fd, events, MAX_EVENTS, timeout_ms);
+    int n = epoll_wait(uring->events_fd, events, MAX_EVENTS, may_sleep ? -1 : 0);
     unsigned seen = 0;
 
     for (int i = 0; i < n; i++) {
@@ -219,7 +220,7 @@ static unsigned reap(struct uring *uring, struct disk_list *done)
         nr++;
         if (cqe->user_data == EVENTS) {
             uring->tells_of_events = false;
-            seen |= take_events(uring, 0);
+            seen |= uring_take_events(&uring->queue, false);
         } else {
             completed(uring, cqe, done);
         }
@@ -252,7 +253,7 @@ static unsigned uring_wait(struct disk_queue *queue, bool may_sleep, struct disk
         may_sleep = false;
     }
     if (uring->nr_under_way == 0) {
-        return may_sleep ? take_events(uring, -1) : 0;
+        return may_sleep ? uring_take_events(queue, true) : 0;
     }
     enter_ring(uring, may_sleep);
     return reap(uring, done);
@@ -364,6 +365,7 @@ struct disk_queue *disk_queue_create_uring(struct disk *disk, unsigned depth, in
     static const struct disk_queue_ops ops = {
         .start = uring_start,
         .wait = uring_wait,
+        .take_events = uring_take_events,
         .destroy = uring_destroy,
     };
     struct uring *uring = calloc(1, sizeof(*uring));
