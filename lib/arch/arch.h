@@ -277,6 +277,8 @@ void arch_routes(struct kvm_irq_routing_entry *entries);
  * kvm_irq_line. */
 int arch_irq_inject(vm_vcpu_t *vcpu, unsigned irq);
 int arch_irq_set_level(vm_vcpu_t *vcpu, unsigned irq, int level, int *ret_status);
+int arch_irq_ended(vm_t *vm, unsigned irq,
+                   uint64_t count);                /* so often, as its callback will hear */
 int arch_irq_acknowledged(vm_t *vm, unsigned irq); /* its callback has been called */
 
 /* One of the controllers' input lines, ARCH_FIRST_LINE to ARCH_NR_LINES - 1. */

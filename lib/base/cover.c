@@ -156,6 +156,7 @@ void cover_fini(struct cover *cover)
         }
         atomic_store_explicit(&cover->lists[i], NULL, memory_order_relaxed);
     }
+    store(&cover->nr_runs, 0);
 }
 
 static void append(struct cover_list *list, struct range range)
@@ -230,7 +231,10 @@ static struct cover_list *begin_change(struct cover *cover, const struct cover_l
 
 static void end_change(struct cover *cover, struct range changed)
 {
-    store(&cover->version, load(&cover->version) + 1);
+    uint64_t version = load(&cover->version) + 1;
+
+    store(&cover->version, version);
+    store(&cover->nr_runs, count(list_of(cover, version)));
     refresh_reach(cover, changed);
 }
 

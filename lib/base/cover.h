@@ -36,6 +36,8 @@ struct cover {
      */
     _Atomic uint64_t version;
     _Atomic(struct cover_list *) lists[2];
+
+    _Atomic uint64_t nr_runs; /* in the list to search, for a glance */
 };
 
 void cover_fini(struct cover *cover); /* nobody asks any more */
@@ -68,7 +70,13 @@ bool cover_at_or_after(const struct cover *cover, uint64_t addr, struct range *r
 /* The first address of a range, and all of the range, are in the set. */
 bool cover_has(const struct cover *cover, struct range range);
 
-/* The same, at a glance: true is certain; false may be wrong. */
+/* Whether there is anything in the set. */
+static inline bool cover_is_empty(const struct cover *cover)
+{
+    return atomic_load_explicit(&cover->nr_runs, memory_order_acquire) == 0;
+}
+
+/* As cover_has, at a glance: true is certain; false may be wrong. */
 static inline bool cover_seems_to_have(const struct cover *cover, uint64_t addr, uint64_t size)
 {
     unsigned power = 63u - (unsigned)__builtin_clzll(addr | (COVER_GRAIN - 1));

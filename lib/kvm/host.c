@@ -31,7 +31,6 @@ static void ask_caps(struct kvm_host *host)
     host->has_readonly_mem = check_cap(host, KVM_CAP_READONLY_MEM) > 0;
     host->has_irqchip = check_cap(host, KVM_CAP_IRQCHIP) > 0;
     host->has_irqfd_resample = check_cap(host, KVM_CAP_IRQFD_RESAMPLE) > 0;
-    host->has_immediate_exit = check_cap(host, KVM_CAP_IMMEDIATE_EXIT) > 0;
 }
 
 static int check_required(const struct kvm_host *host)

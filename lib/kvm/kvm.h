@@ -22,7 +22,6 @@ struct kvm_host {
     bool has_readonly_mem;
     bool has_irqchip;
     bool has_irqfd_resample;
-    bool has_immediate_exit;
 };
 
 /* One memory slot as KVM has it. */
@@ -112,6 +111,14 @@ void kvm_vcpu_close(struct kvm_vcpu *vcpu);
 int kvm_vcpu_set_signal_mask(struct kvm_vcpu *vcpu,
                              const sigset_t *mask); /* in force while the guest runs */
 int kvm_vcpu_run(struct kvm_vcpu *vcpu);            /* -EINTR: kicked; records no reason for that */
+
+/* True: KVM_RUN returns before it runs guest code. Any thread may say so, and KVM's structure has
+ * plain bytes: the write is made atomic here. Order is the caller's. */
+static inline void kvm_vcpu_set_immediate_exit(struct kvm_vcpu *vcpu, bool is_wanted)
+{
+    __atomic_store_n(&vcpu->run->immediate_exit, (uint8_t)is_wanted, __ATOMIC_RELAXED);
+}
+
 int kvm_vcpu_get_mp_state(struct kvm_vcpu *vcpu, uint32_t *ret_state);
 int kvm_vcpu_set_mp_state(struct kvm_vcpu *vcpu, uint32_t state);
 

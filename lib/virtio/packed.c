@@ -22,7 +22,7 @@ int packed_start(struct hostvm_virtqueue *queue)
 
 /* --- taking --- */
 
-static struct packed_descriptor load(const struct packed_descriptor *descriptor)
+static inline struct packed_descriptor load(const struct packed_descriptor *descriptor)
 {
     return (struct packed_descriptor){
         .address = LOAD(descriptor->address),

@@ -9,6 +9,7 @@
 #include "base/range.h"
 #include "base/reason.h"
 #include "virtio/device.h"
+#include "virtio/pci.h"
 
 /* What stands where in the memory of the function: each in pages of its own, so that a driver in
  * user space can be given some of them. */
@@ -16,34 +17,12 @@ enum {
     BAR = 0,
     BAR_OF_VECTORS = 2, /* the other one has 64 bits */
     COMMON = 0x0000,
-    COMMON_SIZE = 0x3c, /* 4.1.4.3, to its end */
     ISR = 0x1000,
     ISR_SIZE = 1,
     CONFIG = 0x2000,
     NOTIFY = 0x3000,
     NOTIFY_STEP = 4, /* from queue to queue */
     BAR_SIZE = 0x4000,
-};
-
-/* Of the common configuration (4.1.4.3). */
-enum common_register {
-    COMMON_DEVICE_FEATURES_SELECT = 0x00,
-    COMMON_DEVICE_FEATURES = 0x04,
-    COMMON_DRIVER_FEATURES_SELECT = 0x08,
-    COMMON_DRIVER_FEATURES = 0x0c,
-    COMMON_CONFIG_VECTOR = 0x10,
-    COMMON_NR_QUEUES = 0x12,
-    COMMON_STATUS = 0x14,
-    COMMON_GENERATION = 0x15,
-    COMMON_QUEUE_SELECT = 0x16,
-    COMMON_QUEUE_SIZE = 0x18,
-    COMMON_QUEUE_VECTOR = 0x1a,
-    COMMON_QUEUE_ENABLE = 0x1c,
-    COMMON_QUEUE_NOTIFY = 0x1e,
-    COMMON_QUEUE_DESCRIPTORS = 0x20, /* each of these three has its high half behind it */
-    COMMON_QUEUE_DRIVER_AREA = 0x28,
-    COMMON_QUEUE_DEVICE_AREA = 0x30,
-    COMMON_QUEUE_AREAS_END = 0x38,
 };
 
 /* Capabilities (4.1.4): what each is, and what stands in it, from behind id and pointer on. */
@@ -70,19 +49,6 @@ enum {
     FIRST_DEVICE = 0x1040, /* 4.1.2.1 */
     FIRST_SUBSYSTEM = 0x40,
     REVISION = 1,
-    NO_VECTOR = 0xffff,
-};
-
-struct pci {
-    struct hostvm_virtio *device;
-    hostvm_pci_function_t *function;
-    unsigned nr_vectors;
-    uint16_t config_vector; /* atomic */
-    uint32_t device_features_select, driver_features_select;
-    uint16_t queue_select;
-    unsigned access; /* the place of that capability */
-
-    pthread_mutex_t line_lock; /* the line is as the device's isr says; the bus's comes after it */
 };
 
 /* --- interrupts: messages where the driver has turned them on, else the line --- */
@@ -112,7 +78,7 @@ static void interrupt(struct pci *pci, const uint16_t *vector, unsigned why)
 
     if (!hostvm_pci_has_messages(pci->function)) {
         raise_line(pci, why);
-    } else if (number != NO_VECTOR) {
+    } else if (number != PCI_NO_VECTOR) {
         (void)eventfd_write(hostvm_pci_vector_fd(pci->function, number),
                             1); /* full: it is pending all the same */
     }
@@ -130,168 +96,7 @@ static void interrupt_config(struct hostvm_virtio *device)
     interrupt(pci, &pci->config_vector, VIRTIO_ISR_CONFIG);
 }
 
-/* The driver reads back what it gets. */
-static void set_vector(const struct pci *pci, uint16_t *vector, uint64_t value)
-{
-    __atomic_store_n(vector, value < pci->nr_vectors ? (uint16_t)value : NO_VECTOR,
-                     __ATOMIC_RELAXED);
-}
-
-/* --- the common configuration --- */
-
-/* How many bytes of it a register has; 0: there is none at this offset. */
-static size_t common_size(uint64_t offset)
-{
-    static const uint8_t sizes[COMMON_SIZE] = {
-        [COMMON_DEVICE_FEATURES_SELECT] = 4,
-        [COMMON_DEVICE_FEATURES] = 4,
-        [COMMON_DRIVER_FEATURES_SELECT] = 4,
-        [COMMON_DRIVER_FEATURES] = 4,
-        [COMMON_CONFIG_VECTOR] = 2,
-        [COMMON_NR_QUEUES] = 2,
-        [COMMON_STATUS] = 1,
-        [COMMON_GENERATION] = 1,
-        [COMMON_QUEUE_SELECT] = 2,
-        [COMMON_QUEUE_SIZE] = 2,
-        [COMMON_QUEUE_VECTOR] = 2,
-        [COMMON_QUEUE_ENABLE] = 2,
-        [COMMON_QUEUE_NOTIFY] = 2,
-        [COMMON_QUEUE_DESCRIPTORS] = 4,
-        [COMMON_QUEUE_DESCRIPTORS + 4] = 4,
-        [COMMON_QUEUE_DRIVER_AREA] = 4,
-        [COMMON_QUEUE_DRIVER_AREA + 4] = 4,
-        [COMMON_QUEUE_DEVICE_AREA] = 4,
-        [COMMON_QUEUE_DEVICE_AREA + 4] = 4,
-    };
-
-    return offset < COMMON_SIZE ? sizes[offset] : 0;
-}
-
-/* Of the selected queue; offset is one of the three areas', or their high halves'. */
-static uint64_t *queue_address(struct hostvm_virtqueue *queue, uint64_t offset)
-{
-    switch (offset & ~(uint64_t)7) {
-    case COMMON_QUEUE_DESCRIPTORS:
-        return &queue->descriptors;
-    case COMMON_QUEUE_DRIVER_AREA:
-        return &queue->driver_area;
-    default:
-        return &queue->device_area;
-    }
-}
-
-static uint32_t read_queue(struct hostvm_virtqueue *queue, uint64_t offset)
-{
-    switch (offset) {
-    case COMMON_QUEUE_SIZE:
-        return queue->size;
-    case COMMON_QUEUE_VECTOR:
-        return queue->vector;
-    case COMMON_QUEUE_ENABLE:
-        return queue->is_enabled;
-    case COMMON_QUEUE_NOTIFY:
-        return queue->index;
-    default:
-        return (uint32_t)(*queue_address(queue, offset) >> 8 * (offset & 4));
-    }
-}
-
-static uint32_t read_common(struct pci *pci, uint64_t offset)
-{
-    struct hostvm_virtio *device = pci->device;
-    struct hostvm_virtqueue *queue = virtio_select(device, pci->queue_select);
-
-    switch (offset) {
-    case COMMON_DEVICE_FEATURES_SELECT:
-        return pci->device_features_select;
-    case COMMON_DEVICE_FEATURES:
-        return virtio_offered(device, pci->device_features_select);
-    case COMMON_DRIVER_FEATURES_SELECT:
-        return pci->driver_features_select;
-    case COMMON_DRIVER_FEATURES:
-        return virtio_accepted(device, pci->driver_features_select);
-    case COMMON_CONFIG_VECTOR:
-        return pci->config_vector;
-    case COMMON_NR_QUEUES:
-        return device->nr_queues;
-    case COMMON_STATUS:
-        return atomic_load(&device->status);
-    case COMMON_GENERATION:
-        return atomic_load(&device->generation) & 0xff;
-    case COMMON_QUEUE_SELECT:
-        return pci->queue_select;
-    default:
-        return queue != NULL ? read_queue(queue, offset) : 0;
-    }
-}
-
-static void write_queue(struct pci *pci, struct hostvm_virtqueue *queue, uint64_t offset,
-                        uint32_t value)
-{
-    switch (offset) {
-    case COMMON_QUEUE_SIZE:
-        virtio_queue_set_size(queue, value);
-        break;
-    case COMMON_QUEUE_VECTOR:
-        set_vector(pci, &queue->vector, value);
-        break;
-    case COMMON_QUEUE_ENABLE:
-        if (value == 1) { /* a driver does not write 0 (4.1.4.3.2) */
-            virtio_queue_enable(queue, true);
-        }
-        break;
-    case COMMON_QUEUE_NOTIFY:
-        break;
-    default:
-        virtio_queue_set_address(queue, queue_address(queue, offset), (offset & 4) != 0, value);
-        break;
-    }
-}
-
-static void write_common(struct pci *pci, uint64_t offset, uint32_t value)
-{
-    struct hostvm_virtio *device = pci->device;
-    struct hostvm_virtqueue *queue = virtio_select(device, pci->queue_select);
-
-    switch (offset) {
-    case COMMON_DEVICE_FEATURES_SELECT:
-        pci->device_features_select = value;
-        break;
-    case COMMON_DRIVER_FEATURES_SELECT:
-        pci->driver_features_select = value;
-        break;
-    case COMMON_DRIVER_FEATURES:
-        virtio_accept(device, pci->driver_features_select, value);
-        break;
-    case COMMON_CONFIG_VECTOR:
-        set_vector(pci, &pci->config_vector, value);
-        break;
-    case COMMON_STATUS:
-        virtio_set_status(device, (uint8_t)value);
-        break;
-    case COMMON_QUEUE_SELECT:
-        pci->queue_select = (uint16_t)value;
-        break;
-    case COMMON_DEVICE_FEATURES:
-    case COMMON_NR_QUEUES:
-    case COMMON_GENERATION:
-        break;
-    default:
-        if (queue != NULL) {
-            write_queue(pci, queue, offset, value);
-        }
-        break;
-    }
-}
-
 /* --- memory of the function --- */
-
-/* The addresses of queues are the only ones that have 64 bits. */
-static bool is_two_registers(uint64_t offset, size_t size)
-{
-    return size == 8 && offset % 8 == 0 && offset >= COMMON_QUEUE_DESCRIPTORS &&
-           offset < COMMON_QUEUE_AREAS_END;
-}
 
 static uint64_t read_bar(void *cookie, unsigned bar, uint64_t offset, size_t size)
 {
@@ -309,10 +114,7 @@ static uint64_t read_bar(void *cookie, unsigned bar, uint64_t offset, size_t siz
     if (offset >= ISR) {
         return offset == ISR ? take_isr(pci) : 0;
     }
-    if (is_two_registers(offset, size)) {
-        return read_common(pci, offset) | (uint64_t)read_common(pci, offset + 4) << 32;
-    }
-    return size == common_size(offset) ? read_common(pci, offset) : 0;
+    return pci_common_read(pci, offset, size);
 }
 
 static void write_bar(void *cookie, unsigned bar, uint64_t offset, size_t size, uint64_t value)
@@ -328,11 +130,8 @@ static void write_bar(void *cookie, unsigned bar, uint64_t offset, size_t size, 
         }
     } else if (offset >= CONFIG) {
         virtio_write_config(pci->device, offset - CONFIG, &value, size);
-    } else if (is_two_registers(offset, size)) {
-        write_common(pci, offset, (uint32_t)value);
-        write_common(pci, offset + 4, (uint32_t)(value >> 32));
-    } else if (size == common_size(offset)) {
-        write_common(pci, offset, (uint32_t)value);
+    } else {
+        pci_common_write(pci, offset, size, value);
     }
 }
 
@@ -415,7 +214,7 @@ static int add_capabilities(struct pci *pci)
         uint8_t type;
         uint32_t offset, size;
     } structures[] = {
-        {TYPE_COMMON, COMMON, COMMON_SIZE},
+        {TYPE_COMMON, COMMON, PCI_COMMON_SIZE},
         {TYPE_ISR, ISR, ISR_SIZE},
         {TYPE_CONFIG, CONFIG, (uint32_t)device->config_size},
         {TYPE_NOTIFY, NOTIFY, device->nr_queues * NOTIFY_STEP},
@@ -520,12 +319,7 @@ static void reset(struct hostvm_virtio *device)
     struct pci *pci = device->transport_state;
 
     (void)take_isr(pci);
-    pci->device_features_select = pci->driver_features_select = 0;
-    pci->queue_select = 0;
-    set_vector(pci, &pci->config_vector, NO_VECTOR);
-    for (unsigned i = 0; i < device->nr_queues; i++) {
-        set_vector(pci, &device->queues[i].vector, NO_VECTOR);
-    }
+    pci_common_reset(pci);
 }
 
 static const struct virtio_transport transport = {

@@ -8,7 +8,7 @@
 #include "base/reason.h"
 #include "virtio/ring.h"
 
-int queue_break(struct hostvm_virtqueue *queue, const char *why)
+__attribute__((noinline, cold)) int queue_break(struct hostvm_virtqueue *queue, const char *why)
 {
     if (!queue->is_broken) {
         hostvm_vm_log_guest(queue->device->vm, "virtio device %u: queue %u stands still: %s",
@@ -42,10 +42,11 @@ static bool continues(const struct iovec *last, const uint8_t *begin)
 int buffer_add(struct hostvm_virtqueue *queue, hostvm_virtio_buffer_t *buffer, uint64_t gpa,
                uint32_t size, bool is_writable)
 {
-    unsigned *nr = is_writable ? &buffer->nr_in : &buffer->nr_out;
-    size_t *total = is_writable ? &buffer->in_size : &buffer->out_size;
-    struct iovec *last = &buffer->iov[buffer->nr_out + buffer->nr_in];
+    vm_t *vm = queue->device->vm;
+    struct iovec *next;
     uint8_t *bytes;
+    unsigned *nr;
+    size_t *total;
 
     if (size == 0) {
         return 0;
@@ -53,23 +54,26 @@ int buffer_add(struct hostvm_virtqueue *queue, hostvm_virtio_buffer_t *buffer, u
     if (!is_writable && buffer->nr_in > 0) {
         return queue_break(queue, "a piece to read lies behind one to write");
     }
-    bytes = is_writable ? hostvm_vm_writable_pointer(queue->device->vm, gpa, size)
-                        : hostvm_vm_pointer(queue->device->vm, gpa, size);
+    bytes =
+        is_writable ? hostvm_vm_writable_pointer(vm, gpa, size) : hostvm_vm_pointer(vm, gpa, size);
     if (bytes == NULL) {
         return queue_break(queue, "a buffer lies outside of memory");
     }
+    nr = is_writable ? &buffer->nr_in : &buffer->nr_out;
+    total = is_writable ? &buffer->in_size : &buffer->out_size;
     if (*total + size > UINT32_MAX) { /* 2.7.4.2: a chain is shorter than 4 GiB */
         return queue_break(queue, "a buffer is too large");
     }
     *total += size;
-    if (*nr > 0 && continues(last - 1, bytes)) {
-        last[-1].iov_len += size;
+    next = &buffer->iov[buffer->nr_out + buffer->nr_in];
+    if (*nr > 0 && continues(next - 1, bytes)) {
+        next[-1].iov_len += size;
         return 0;
     }
     if (buffer->nr_out + buffer->nr_in == buffer->iov_max) {
         return queue_break(queue, "a buffer has too many pieces");
     }
-    *last = (struct iovec){bytes, size};
+    *next = (struct iovec){bytes, size};
     ++*nr;
     return 0;
 }
@@ -245,9 +249,14 @@ static size_t copy(const struct iovec *iov, unsigned nr, size_t offset, uint8_t 
     return done;
 }
 
+/* Headers, as a rule, lie in one piece. */
 size_t hostvm_virtio_read(const hostvm_virtio_buffer_t *buffer, size_t offset, void *bytes,
                           size_t size)
 {
+    if (buffer->nr_out > 0 && offset == 0 && size <= buffer->iov->iov_len) {
+        memcpy(bytes, buffer->iov->iov_base, size);
+        return size;
+    }
     return copy(buffer->iov, buffer->nr_out, offset, bytes, size, false);
 }
 

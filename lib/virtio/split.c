@@ -39,7 +39,7 @@ void split_stop(struct hostvm_virtqueue *queue)
 
 /* --- taking --- */
 
-static struct split_descriptor load(const struct split_descriptor *descriptor)
+static inline struct split_descriptor load(const struct split_descriptor *descriptor)
 {
     return (struct split_descriptor){
         .address = LOAD(descriptor->address),

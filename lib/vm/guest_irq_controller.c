@@ -20,14 +20,19 @@ static int acknowledged(vm_t *vm, int fd, void *cookie)
     const struct irq_ack *ack = cookie;
     unsigned irq = (unsigned)(ack - vm->hosted->irq_acks);
     uint64_t count;
+    int r;
 
     if (read(fd, &count, sizeof(count)) != sizeof(count)) {
         return 0;
     }
+    r = arch_irq_ended(vm, irq, count);
     for (uint64_t i = 0; i < count && i < MAX_ACKNOWLEDGED && ack->fn != NULL; i++) {
         ack->fn(vm->vcpus[BOOT_VCPU], (int)irq, ack->cookie);
     }
-    return public_status(vm, arch_irq_acknowledged(vm, irq));
+    if (r == 0) {
+        r = arch_irq_acknowledged(vm, irq);
+    }
+    return public_status(vm, r);
 }
 
 static void disconnect(struct hosted_vm *hosted, struct irq_ack *ack)

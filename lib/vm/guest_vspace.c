@@ -478,7 +478,7 @@ static __attribute__((noinline)) void *search_pointer(const struct hosted_vm *ho
     return p != NULL ? p : window_pointer(hosted->window, (struct range){gpa, size});
 }
 
-void *hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size)
+static inline void *find_pointer(const vm_t *vm, uint64_t gpa, uint64_t size)
 {
     const struct window *window;
 
@@ -492,14 +492,26 @@ void *hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size)
     return search_pointer(vm->hosted, gpa, size);
 }
 
-/* Memory is in this set before it is found above, and as long as it is. */
-void *hostvm_vm_writable_pointer(vm_t *vm, uintptr_t gpa, size_t size)
+void *hostvm_vm_pointer(vm_t *vm, uintptr_t gpa, size_t size)
 {
-    void *p = hostvm_vm_pointer(vm, gpa, size);
+    return find_pointer(vm, gpa, size);
+}
+
+static __attribute__((noinline)) bool has_readonly(const struct hosted_vm *hosted,
+                                                   struct range range)
+{
     struct range run;
 
-    if (p != NULL && cover_at_or_after(&vm->hosted->readonly, gpa, &run) &&
-        range_overlaps(run, (struct range){gpa, size})) {
+    return cover_at_or_after(&hosted->readonly, range.start, &run) && range_overlaps(run, range);
+}
+
+/* Memory is in this set before it is found above, and as long as it is. Mostly there is none. */
+void *hostvm_vm_writable_pointer(vm_t *vm, uintptr_t gpa, size_t size)
+{
+    void *p = find_pointer(vm, gpa, size);
+
+    if (p != NULL && !cover_is_empty(&vm->hosted->readonly) &&
+        has_readonly(vm->hosted, (struct range){gpa, size})) {
         return NULL;
     }
     return p;

@@ -63,7 +63,7 @@ static void kick(struct hosted_vm *hosted, struct hosted_vcpu *hv)
 {
     atomic_fetch_add(&hosted->nr_kickers, 1);
     if (atomic_load(&hv->is_in_guest)) {
-        vcpu_set_immediate_exit(hv, 1);
+        kvm_vcpu_set_immediate_exit(&hv->kvm, true);
         (void)pthread_kill(hv->thread, hosted->kick_signal); /* the thread is alive: see above */
     }
     atomic_fetch_sub(&hosted->nr_kickers, 1);

@@ -52,7 +52,7 @@ int vcpu_finish_access(struct hosted_vcpu *hv)
 {
     int r;
 
-    vcpu_set_immediate_exit(hv, 1);
+    kvm_vcpu_set_immediate_exit(&hv->kvm, true);
     arch_vcpu_enters(&hv->arch);
     r = kvm_vcpu_run(&hv->kvm);
     if (r == -EINTR) {
@@ -99,7 +99,7 @@ static int enter_guest(vm_vcpu_t *vcpu)
             return 0;
         }
     }
-    vcpu_set_immediate_exit(hv, 0);
+    kvm_vcpu_set_immediate_exit(&hv->kvm, false);
     arch_vcpu_enters(&hv->arch);
     atomic_store(&hv->is_in_guest, true);
     if ((atomic_load(&hosted->requests) &

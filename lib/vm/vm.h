@@ -113,13 +113,6 @@ void kicks_signals(const struct hosted_vm *hosted, sigset_t *set); /* the signal
 void kicks_drain(const struct hosted_vm *hosted); /* takes away what came too late for the guest */
 void kicks_await(struct hosted_vm *hosted);       /* until nobody is about to kick */
 
-/* Kickers write it, too: KVM's structure has plain bytes, so the access is made atomic here.
- * is_in_guest orders it. */
-static inline void vcpu_set_immediate_exit(struct hosted_vcpu *hv, uint8_t value)
-{
-    __atomic_store_n(&hv->kvm.run->immediate_exit, value, __ATOMIC_RELAXED);
-}
-
 /* vcpu.c */
 int vcpu_open(vm_vcpu_t *vcpu);
 void vcpu_close(vm_vcpu_t *vcpu);

@@ -2,7 +2,9 @@
  * The floor of a disk: liburing and KVM alone, in the series of blk_guest. Printed as by blk_watch:
  * what a request takes in a loop that does nothing but read; and what it takes a thread beside a
  * guest of some instructions, which rings a doorbell and sleeps until the interrupt: to be woken by
- * the one (ioeventfd), to read, and to raise the other (irqfd), the least that a device has to do.
+ * the one (ioeventfd), to read, and to raise the other (irqfd), the least that a device has to do;
+ * and a request's share of one exit to a program and back, as a bare vcpu does it: of as many
+ * requests as are made at a time.
  *
  *   blk_floor FILE
  */
@@ -53,6 +55,13 @@ static const uint8_t guest_code[] = {
     0xe6, 0x10,                   /* end:  out %al, $0x10 */
 };
 static const uint8_t guest_handler[] = {0xcf}; /* iret */
+
+/* Another one, to whose doorbell nothing is tied. */
+static const uint8_t exits_code[] = {
+    0xb8, 0x00, 0xd0, 0x8e, 0xc0, /*       mov $0xd000, %ax; mov %ax, %es */
+    0x26, 0xa2, 0x00, 0x00,       /* loop: mov %al, %es:0 */
+    0xeb, 0xfa,                   /*       jmp loop */
+};
 
 struct floor {
     struct io_uring ring;
@@ -231,6 +240,23 @@ static uint64_t serve_guest(struct floor *floor)
     return floor->runtime / floor->series->n;
 }
 
+static uint64_t measure_exit(void)
+{
+    enum { WARM_UP = 100, N = 1000 };
+    struct bare guest = bare_open(exits_code, sizeof(exits_code), GUEST_RAM);
+    uint64_t start = 0;
+
+    for (unsigned i = 0; i < WARM_UP + N; i++) {
+        if (i == WARM_UP) {
+            start = now();
+        }
+        bare_run(&guest);
+    }
+    start = now() - start;
+    bare_close(&guest);
+    return start / N;
+}
+
 int main(int argc, char **argv)
 {
     static const struct series all[] = {
@@ -239,6 +265,7 @@ int main(int argc, char **argv)
         {"1m", 64, 1, MIB},
     };
     struct floor floor = {.kick_fd = -1};
+    uint64_t exit_floor;
 
     floor.disk = argc == 2 ? open(argv[1], O_RDONLY | O_CLOEXEC) : -1;
     floor.buffer = aligned_alloc(2 * MIB, 2 * MIB);
@@ -247,13 +274,15 @@ int main(int argc, char **argv)
         return 64;
     }
     memset(floor.buffer, 1, 2 * MIB);
+    exit_floor = measure_exit();
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        uint64_t alone;
+        uint64_t alone, called;
 
         floor.series = &all[i];
         alone = loop(&floor);
-        (void)printf("floor %s %llu %llu\n", all[i].name, (unsigned long long)alone,
-                     (unsigned long long)serve_guest(&floor));
+        called = serve_guest(&floor);
+        (void)printf("floor %s %llu %llu %llu\n", all[i].name, (unsigned long long)alone,
+                     (unsigned long long)called, (unsigned long long)(exit_floor / all[i].depth));
     }
     return 0;
 }

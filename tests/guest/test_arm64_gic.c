@@ -6,6 +6,7 @@
 #include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_vm_util.h>
 
+#include "support/arm64/runs.h"
 #include "support/device.h"
 #include "support/inject.h"
 
@@ -151,6 +152,43 @@ static void test_a_raised_level_stays_until_its_acknowledgement_lowers_it(void *
     boot(&scene, &three_levels, raise_line);
     run(&scene, 3);
     assert_int_equal(scene.nr_acks, 3);
+}
+
+/* Knocks: ready, in the handler, ended, in the handler, ended. */
+GUEST_CODE(two_levels_in_a_row,
+           "mov x20, #0\nmov x21, #1\n" SET_UP_GIC(0) GUEST_KNOCK AWAIT_INTERRUPTS GUEST_KNOCK
+           "mov x21, #2\n" AWAIT_INTERRUPTS GUEST_KNOCK ACKNOWLEDGED(2) WAIT_A_WHILE GUEST_EXIT);
+
+/* Injects when it is ready and when the first has ended; the fifth is the library's. */
+static bool inject_unseen(void *cookie)
+{
+    struct scene *scene = cookie;
+
+    scene->nr_knocks++;
+    if (scene->nr_knocks == 1 || scene->nr_knocks == 3) {
+        scene->r |= vm_inject_irq(scene->t->vcpu, IRQ);
+    }
+    return scene->nr_knocks < 5;
+}
+
+static void count_knock(vm_vcpu_t *vcpu, void *cookie)
+{
+    struct scene *scene = cookie;
+
+    (void)vcpu;
+    scene->nr_knocks++;
+}
+
+static void test_two_ends_heard_of_at_once_lead_to_no_third_interrupt(void **state)
+{
+    struct scene scene = {.t = *state};
+
+    boot(&scene, &two_levels_in_a_row, count_knock);
+    runs_watch(inject_unseen, &scene);
+    run(&scene, 2);
+    (void)runs_end();
+    assert_int_equal(scene.nr_knocks, 6); /* five in all, of which one was the library's, too */
+    assert_int_equal(scene.nr_acks, 2);
 }
 
 /* A line of the machine's own, which nobody has registered. */
@@ -299,6 +337,23 @@ static bool create_and_start(struct testvm *t)
     return vm_create_default_irq_controller(&t->vm) == 0 && vcpu_start(t->vcpu) == 0;
 }
 
+/* KVM puts it there in a KVM_RUN, and others do not wait for that. */
+static void test_a_controller_is_in_its_place_when_the_first_vcpu_starts(void **state)
+{
+    struct testvm *t = *state;
+    vm_vcpu_t *other = testvm_boot_two(t, &end, &end);
+    struct runs runs;
+
+    runs_watch(NULL, NULL);
+    assert_int_equal(vm_create_default_irq_controller(&t->vm), 0);
+    assert_int_equal(vcpu_start(t->vcpu), 0);
+    assert_int_equal(vcpu_start(other), 0);
+    runs = runs_end();
+    assert_int_equal(runs.nr, 1);
+    assert_int_equal(runs.nr_dry, 1);
+    testvm_run_to_exit(t);
+}
+
 /* The n-th call fails, whichever it is: the same again succeeds, from where it stood. */
 static void test_whatever_fails_of_the_controller_can_be_tried_again(void **state)
 {
@@ -330,6 +385,7 @@ int main(void)
         vm_test(test_an_injected_level_comes_once_and_is_acknowledged),
         vm_test(test_a_level_injected_again_in_its_handler_comes_again),
         vm_test(test_a_raised_level_stays_until_its_acknowledgement_lowers_it),
+        vm_test(test_two_ends_heard_of_at_once_lead_to_no_third_interrupt),
         vm_test(test_a_line_that_nobody_registered_keeps_its_level),
         vm_test(test_what_is_injected_before_the_start_comes_after_it),
         vm_test(test_what_is_raised_before_the_start_stays_until_it_is_lowered),
@@ -339,6 +395,7 @@ int main(void)
         vm_test(test_without_a_controller_nothing_can_be_raised),
         vm_test(test_a_controller_whose_pages_are_reserved_is_refused),
         vm_test(test_vcpus_have_to_be_there_before_the_controller_is_in_use),
+        vm_test(test_a_controller_is_in_its_place_when_the_first_vcpu_starts),
         cmocka_unit_test(test_whatever_fails_of_the_controller_can_be_tried_again),
     };
 

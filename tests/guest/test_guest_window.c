@@ -16,6 +16,7 @@
 
 #include "support/device.h"
 #include "support/inject.h"
+#include "support/readable.h"
 
 enum { PAGE = 4096, MIB = 1 << 20, WINDOW = 16 * MIB, MAX_CALLS = 200 };
 
@@ -50,19 +51,6 @@ static void attach(hostvm_window_t *w, uintptr_t gpa, size_t size, seL4_CapRight
 
     assert_int_equal(hostvm_window_attach(w, fd, 0, gpa, size, rights), 0);
     close(fd);
-}
-
-/* Whether the kernel would let us read there. */
-static bool is_readable(const void *pointer)
-{
-    int fds[2];
-    bool readable;
-
-    assert_int_equal(pipe(fds), 0);
-    readable = write(fds[1], pointer, 1) == 1;
-    close(fds[0]);
-    close(fds[1]);
-    return readable;
 }
 
 /* --- the VM's memory in the window --- */

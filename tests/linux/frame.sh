@@ -9,11 +9,18 @@ pass() {
     echo "ok - $1"
 }
 
-# fail NAME TEXT: with the end of what a guest last said, $work/screen, and the VMM's first errors, $work/err.
+# What a failure is shown with, unless the test has a function of that name: the end of what a guest last said, and the
+# VMM's first errors.
+evidence() {
+    tail -n 8 "$work/screen"
+    head -n 14 "$work/err"
+}
+
+# fail NAME [TEXT]
 fail() {
     echo "not ok - $1"
-    printf '%s\n' "$2" | sed 's/^/# /'
-    { tail -n 8 "$work/screen"; head -n 14 "$work/err"; } 2> /dev/null | tr -d "\r" | sed "s/^/#   /"
+    [ -z "${2-}" ] || printf '%s\n' "$2" | sed 's/^/# /'
+    evidence 2> /dev/null | tr -d '\r' | sed 's/^/#   /'
     failures=$((failures + 1))
 }
 

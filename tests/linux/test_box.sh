@@ -8,7 +8,13 @@ cd "$(dirname "$0")/../.." || exit 1
 work=$(mktemp -d "${TMPDIR:-/tmp}/test_box.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 arch=${BOX_ARCH:-$(uname -m)}
-failures=0
+
+. tests/linux/frame.sh
+
+evidence() {
+    echo 'output and errors:'
+    head -c 2000 "$work/output" "$work/errors"
+}
 
 box() {
     scripts/box --arch "$arch" "$@"
@@ -21,12 +27,9 @@ check() {
     shift 3
     "$@" > "$work/output" 2> "$work/errors" < /dev/null || ended=$?
     if [ $ended -eq "$status" ] && cmp -s "$work/expected" "$work/output"; then
-        echo "ok - $name"
+        pass "$name"
     else
-        echo "not ok - $name"
-        echo "# status $ended, not $status; output and errors:"
-        head -c 2000 "$work/output" "$work/errors" | sed 's/^/# /'
-        failures=$((failures + 1))
+        fail "$name" "status $ended, not $status"
     fi
 }
 
@@ -43,10 +46,6 @@ check_complaint() {
         return $ended
     }
     check "$name" "$status" '' complains "$@"
-}
-
-skip() {
-    echo "skipped - $1: $2"
 }
 
 compiler() {

@@ -12,7 +12,6 @@ guests=$PWD/build/guests
 hello=$guests/hello
 work=$(mktemp -d "${TMPDIR:-/tmp}/test_command.XXXXXX")
 limit=30
-failures=0
 started=()
 
 clean_up() {
@@ -27,22 +26,13 @@ exec 8<> "$work/never"
 
 # --- checks ---
 
-pass() {
-    echo "ok - $1"
-}
+. tests/linux/frame.sh
 
-# fail NAME TEXT: with what the command last run left.
-fail() {
-    echo "not ok - $1"
-    printf '%s\n' "$2" | sed 's/^/# /'
+# What the command last run left.
+evidence() {
     for file in out err; do
-        [ ! -s "$work/$file" ] || { echo "# standard $file:"; head -c 1500 "$work/$file" | tr -d '\r' | sed 's/^/#   /'; }
+        [ ! -s "$work/$file" ] || { echo "standard $file:"; head -c 1500 "$work/$file"; }
     done
-    failures=$((failures + 1))
-}
-
-skip() {
-    echo "skipped - $1: $2"
 }
 
 # run COMMAND...: leaves $status, and in $work/out and $work/err what it printed (carriage returns removed from out).

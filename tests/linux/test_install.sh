@@ -14,17 +14,13 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/test_install.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 stage=$work/stage
 prefix=/opt/hostvm-test.$$ # nobody has it: what lands there was written outside of DESTDIR
-failures=0
+
+. tests/linux/frame.sh
 
 # say NAME STATUS [TEXT]: TEXT says more where STATUS is not 0.
 say() {
-    if [ "$2" -eq 0 ]; then
-        echo "ok - $1"
-        return
-    fi
-    echo "not ok - $1"
-    [ -z "${3-}" ] || printf '%s\n' "$3" | head -n 30 | sed 's/^/# /'
-    failures=$((failures + 1))
+    if [ "$2" -eq 0 ]; then pass "$1"
+    else fail "$1" "$(printf '%s\n' "${3-}" | head -n 30)"; fi
 }
 
 # same NAME EXPECTED FOUND

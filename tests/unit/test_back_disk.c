@@ -13,13 +13,16 @@
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -503,6 +506,152 @@ static void test_kick_ends_a_wait(void **state)
     bench_fini(&b);
 }
 
+/* A flush takes its time; kicks and changes that come meanwhile are not lost, nor told twice. */
+static void test_events_while_something_is_under_way(void **state)
+{
+    const uint64_t one = 1;
+    struct disk_io *io;
+    struct bench b;
+
+    (void)state;
+    bench_init(&b, 4096);
+    for (unsigned i = 1; i <= 100; i++) {
+        struct disk_io flush = {.op = DISK_FLUSH};
+        unsigned seen = 0;
+        unsigned nr_kicks = 0;
+        bool is_done = false;
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+        disk_queue_start(b.queue, &flush);
+        assert_int_equal(ftruncate(fd, 512 * (i % 2 + 1)), 0);
+        (void)close(fd);
+        assert_int_equal(write(b.kick_fd, &one, sizeof(one)), sizeof(one));
+        while (!is_done || seen != (DISK_QUEUE_KICKED | DISK_QUEUE_LOOK)) {
+            unsigned now = disk_queue_wait(b.queue, true, &io);
+
+            assert_true(io == NULL || (io == &flush && io->next == NULL && !is_done));
+            is_done = is_done || io != NULL;
+            nr_kicks += (now & DISK_QUEUE_KICKED) != 0;
+            if ((now & DISK_QUEUE_LOOK) != 0) {
+                (void)disk_look(b.disk);
+            }
+            seen |= now;
+        }
+        assert_int_equal(nr_kicks, 1);
+        assert_int_equal(flush.result, 0);
+    }
+    bench_fini(&b);
+}
+
+static void test_events_are_seen_by_who_never_sleeps(void **state)
+{
+    const uint64_t one = 1;
+    unsigned seen = 0;
+    struct bench b;
+    int fd;
+
+    (void)state;
+    bench_init(&b, 4096);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(ftruncate(fd, 8192), 0);
+    (void)close(fd);
+    assert_int_equal(write(b.kick_fd, &one, sizeof(one)), sizeof(one));
+    for (unsigned i = 0; i < 64; i++) {
+        uint8_t bytes[512];
+        struct iovec iov = {bytes, sizeof(bytes)};
+        struct disk_io io = {.size = sizeof(bytes), .iov = &iov, .nr_iov = 1};
+        struct disk_io *done = NULL;
+
+        disk_queue_start(b.queue, &io);
+        while (done == NULL) {
+            seen |= disk_queue_wait(b.queue, false, &done);
+        }
+        assert_ptr_equal(done, &io);
+    }
+    assert_int_equal(seen, DISK_QUEUE_KICKED | DISK_QUEUE_LOOK);
+    bench_fini(&b);
+}
+
+/* Somebody writes to the file what is not there before end_stall: until then, whoever wants to
+ * change the file, too, waits. */
+struct stall {
+    int fault_fd;
+    void *page;
+    pthread_t writer;
+};
+
+static void *write_page(void *cookie)
+{
+    struct stall *stall = cookie;
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool is_written = pwrite(fd, stall->page, 4096, 0) == 4096;
+
+    (void)close(fd);
+    return is_written ? cookie : NULL;
+}
+
+static void open_stall(struct stall *stall)
+{
+    stall->fault_fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+    if (stall->fault_fd < 0) {
+        print_message("userfaultfd: %s\n", strerror(errno));
+        skip();
+    }
+}
+
+static void begin_stall(struct stall *stall)
+{
+    struct uffdio_api api = {.api = UFFD_API};
+    struct uffdio_register range = {.mode = UFFDIO_REGISTER_MODE_MISSING};
+
+    stall->page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(stall->page, MAP_FAILED);
+    range.range = (struct uffdio_range){(uintptr_t)stall->page, 4096};
+    assert_int_equal(ioctl(stall->fault_fd, UFFDIO_API, &api), 0);
+    assert_int_equal(ioctl(stall->fault_fd, UFFDIO_REGISTER, &range), 0);
+    assert_int_equal(pthread_create(&stall->writer, NULL, write_page, stall), 0);
+    assert_int_equal(poll(&(struct pollfd){.fd = stall->fault_fd, .events = POLLIN}, 1, -1), 1);
+}
+
+static void end_stall(struct stall *stall)
+{
+    struct uffdio_zeropage zero = {.range = {(uintptr_t)stall->page, 4096}};
+    void *result;
+
+    assert_int_equal(ioctl(stall->fault_fd, UFFDIO_ZEROPAGE, &zero), 0);
+    assert_int_equal(pthread_join(stall->writer, &result), 0);
+    assert_ptr_equal(result, stall);
+    (void)munmap(stall->page, 4096);
+    (void)close(stall->fault_fd);
+}
+
+/* Each ends one wait, however long what is under way may take. */
+static void test_kicks_while_something_takes_long(void **state)
+{
+    uint8_t bytes[512] = {1};
+    struct iovec iov = {bytes, sizeof(bytes)};
+    struct disk_io io = {.op = DISK_WRITE, .size = sizeof(bytes), .iov = &iov, .nr_iov = 1};
+    const uint64_t one = 1;
+    struct disk_io *done;
+    struct stall stall;
+    struct bench b;
+
+    (void)state;
+    open_stall(&stall);
+    bench_init(&b, 4096);
+    begin_stall(&stall);
+    disk_queue_start(b.queue, &io);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(write(b.kick_fd, &one, sizeof(one)), sizeof(one));
+        assert_int_equal(disk_queue_wait(b.queue, true, &done), DISK_QUEUE_KICKED);
+        assert_null(done);
+    }
+    end_stall(&stall);
+    assert_ptr_equal(wait_for(&b, 1), &io);
+    assert_int_equal(io.result, 0);
+    bench_fini(&b);
+}
+
 static void test_change_of_size_ends_a_wait(void **state)
 {
     struct disk_io *io;
@@ -736,21 +885,26 @@ static void test_killed_user_leaves_no_lock(void **state)
     }
 }
 
-static void test_memory_for_a_queue(void **state)
+/* Whatever fails, there is no queue, and nothing is left behind. */
+static void test_failures_while_making_a_queue(void **state)
 {
-    struct disk *disk;
+    struct disk_queue *queue = NULL;
     struct leak_state leak;
+    struct bench b;
 
     (void)state;
-    make_image(4096);
-    disk = open_disk(path, false);
-    leak_begin(&leak);
-    inject_fail_nth(1);
-    assert_null(create_queue(disk, -1, -1));
-    assert_int_equal(errno, ENOMEM);
-    assert_true(inject_disarm());
-    leak_check(&leak);
-    disk_close(disk);
+    bench_init(&b, 4096);
+    for (unsigned n = 1; queue == NULL; n++) {
+        leak_begin(&leak);
+        inject_fail_nth(n);
+        errno = 0;
+        queue = create_queue(b.disk, b.kick_fd, disk_watch_fd(b.disk));
+        assert_true(queue != NULL || errno != 0);
+        assert_int_equal(inject_disarm(), queue == NULL);
+        disk_queue_destroy(queue);
+        leak_check(&leak);
+    }
+    bench_fini(&b);
     disk_queue_destroy(NULL);
 }
 
@@ -1099,12 +1253,14 @@ static void test_discard_that_the_device_refuses(void **state)
 #define QUEUE_TESTS                                                                                \
     cmocka_unit_test(test_bytes_come_back), cmocka_unit_test(test_many_at_a_time),                 \
         cmocka_unit_test(test_kick_ends_a_wait),                                                   \
+        cmocka_unit_test(test_events_while_something_is_under_way),                                \
+        cmocka_unit_test(test_events_are_seen_by_who_never_sleeps),                                \
         cmocka_unit_test(test_change_of_size_ends_a_wait),                                         \
         cmocka_unit_test(test_file_that_shrank), cmocka_unit_test(test_memory_that_is_gone),       \
         cmocka_unit_test(test_zeroes_and_holes), cmocka_unit_test(test_zeroes_of_the_file_system), \
         cmocka_unit_test(test_full_file_system),                                                   \
         cmocka_unit_test(test_killed_user_leaves_no_lock),                                         \
-        cmocka_unit_test(test_memory_for_a_queue)
+        cmocka_unit_test(test_failures_while_making_a_queue)
 
 int main(void)
 {
@@ -1123,7 +1279,10 @@ int main(void)
         cmocka_unit_test(test_ends_of_steps),
     };
     const struct CMUnitTest plain_tests[] = {QUEUE_TESTS};
-    const struct CMUnitTest uring_tests[] = {QUEUE_TESTS};
+    const struct CMUnitTest uring_tests[] = {
+        QUEUE_TESTS,
+        cmocka_unit_test(test_kicks_while_something_takes_long),
+    };
     const struct CMUnitTest device_plain_tests[] = {DEVICE_TESTS};
     const struct CMUnitTest device_uring_tests[] = {DEVICE_TESTS};
     int failed;

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -41,6 +42,7 @@ static void test_an_empty_set_has_nothing(void **state)
     struct range run;
 
     (void)state;
+    assert_true(cover_is_empty(&cover));
     assert_false(has(&cover, 0, 0));
     assert_false(has(&cover, 0, 1));
     assert_false(cover_seems_to_have(&cover, 0, 0));
@@ -69,6 +71,9 @@ static void test_what_touches_is_one_run(void **state)
     assert_false(has(&cover, 3 * PAGE - 1, 2));
     assert_false(has(&cover, 3 * PAGE, 1));
     assert_true(has(&cover, 4 * PAGE, PAGE));
+    assert_false(cover_is_empty(&cover));
+    take(&cover, 2 * PAGE, 3 * PAGE);
+    assert_true(cover_is_empty(&cover));
     cover_fini(&cover);
 }
 
@@ -120,6 +125,7 @@ static void test_the_glance_finds_runs_from_powers_of_two_on(void **state)
 
 static void check_model(const struct cover *cover, const bool *pages)
 {
+    assert_int_equal(cover_is_empty(cover), memchr(pages, true, NR_PAGES) == NULL);
     for (size_t first = 0; first < NR_PAGES; first++) {
         bool is_there = true;
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "dev/pl011.h"
+#include "wires.h"
 
 enum {
     DR = 0x00,
@@ -50,46 +51,18 @@ enum {
     LINES = 0x07,
 };
 
-/* A UART and what is at the other end of its wires. */
 struct bench {
     struct pl011 uart;
-    uint8_t sent[4096];
-    size_t nr_sent;
-    unsigned nr_drained;
-    int level;
-    unsigned nr_changes;
+    struct wires wires;
 };
-
-static void set_level(void *cookie, int level)
-{
-    struct bench *bench = cookie;
-
-    assert_int_not_equal(level, bench->level); /* a change costs a system call: none for nothing */
-    bench->level = level;
-    bench->nr_changes++;
-}
-
-static void transmit(void *cookie, uint8_t byte)
-{
-    struct bench *bench = cookie;
-
-    bench->sent[bench->nr_sent++ % sizeof(bench->sent)] = byte;
-}
-
-static void drained(void *cookie)
-{
-    struct bench *bench = cookie;
-
-    bench->nr_drained++;
-}
 
 static void bench_init(struct bench *bench)
 {
     memset(bench, 0, sizeof(*bench));
-    bench->uart.irq = (struct irq_line){set_level, bench};
-    bench->uart.transmit = transmit;
-    bench->uart.drained = drained;
-    bench->uart.cookie = bench;
+    bench->uart.irq = (struct irq_line){wires_set_level, &bench->wires};
+    bench->uart.transmit = wires_transmit;
+    bench->uart.drained = wires_drained;
+    bench->uart.cookie = &bench->wires;
     pl011_reset(&bench->uart);
 }
 
@@ -118,7 +91,7 @@ static void bench_open(struct bench *bench, uint32_t mask)
     put(bench, LCR_H, FIFOS);
     put(bench, CR, ON);
     put(bench, IMSC, mask);
-    bench->nr_drained = 0;
+    bench->wires.nr_drained = 0;
 }
 
 static void test_reset_state_is_the_manuals(void **state)
@@ -137,7 +110,7 @@ static void test_reset_state_is_the_manuals(void **state)
     for (size_t i = 0; i < sizeof(registers) / sizeof(registers[0]); i++) {
         assert_int_equal(get(&b, registers[i].offset), registers[i].value);
     }
-    assert_int_equal(b.nr_changes, 0);
+    assert_int_equal(b.wires.nr_changes, 0);
 }
 
 static void test_registers_keep_the_bits_they_have(void **state)
@@ -167,9 +140,9 @@ static void test_bytes_leave_at_once_and_in_order(void **state)
         put(&b, DR, i | 0xff00);
         assert_int_equal(get(&b, FR) & (TXFE | TXFF | BUSY), TXFE);
     }
-    assert_int_equal(b.nr_sent, 100);
+    assert_int_equal(b.wires.nr_sent, 100);
     for (unsigned i = 0; i < 100; i++) {
-        assert_int_equal(b.sent[i], i);
+        assert_int_equal(b.wires.sent[i], i);
     }
 }
 
@@ -181,12 +154,12 @@ static void test_firmware_leaves_a_transmitter_and_no_receiver(void **state)
     bench_init(&b);
     pl011_open(&b.uart);
     put(&b, DR, 'x');
-    assert_int_equal(b.nr_sent, 1);
+    assert_int_equal(b.wires.nr_sent, 1);
     assert_int_equal(arrive(&b, 1), 0);
-    assert_int_equal(b.nr_drained, 0);
+    assert_int_equal(b.wires.nr_drained, 0);
     assert_false(pl011_is_interrupt_driven(&b.uart));
     put(&b, CR, ON);
-    assert_int_equal(b.nr_drained, 1);
+    assert_int_equal(b.wires.nr_drained, 1);
     put(&b, IMSC, RX | RT);
     assert_true(pl011_is_interrupt_driven(&b.uart));
     assert_int_equal(arrive(&b, 1), 1);
@@ -211,11 +184,11 @@ static void test_stopped_transmitter_keeps_what_fits_and_sends_it_later(void **s
             assert_int_equal(get(&b, FR) & (TXFE | TXFF | BUSY),
                              BUSY | (i + 1 >= modes[m].depth ? TXFF : 0));
         }
-        assert_int_equal(b.nr_sent, 0);
+        assert_int_equal(b.wires.nr_sent, 0);
         assert_int_equal(get(&b, RIS) & TX, 0);
         put(&b, CR, ON);
-        assert_int_equal(b.nr_sent, modes[m].depth);
-        assert_int_equal(b.sent[modes[m].depth - 1], modes[m].depth - 1);
+        assert_int_equal(b.wires.nr_sent, modes[m].depth);
+        assert_int_equal(b.wires.sent[modes[m].depth - 1], modes[m].depth - 1);
         assert_int_equal(get(&b, RIS) & TX, TX);
     }
 }
@@ -226,20 +199,20 @@ static void test_transmit_interrupt_comes_with_a_byte_and_goes_when_cleared(void
 
     (void)state;
     bench_open(&b, TX);
-    assert_int_equal(b.level, 0); /* nothing was sent yet (2.8.3) */
+    assert_int_equal(b.wires.level, 0); /* nothing was sent yet (2.8.3) */
     put(&b, DR, 'a');
-    assert_int_equal(b.level, 1);
+    assert_int_equal(b.wires.level, 1);
     assert_int_equal(get(&b, MIS), TX);
     put(&b, ICR, TX);
-    assert_int_equal(b.level, 0);
+    assert_int_equal(b.wires.level, 0);
     put(&b, DR, 'b');
-    assert_int_equal(b.level, 1);
+    assert_int_equal(b.wires.level, 1);
     put(&b, IMSC, 0);
-    assert_int_equal(b.level, 0);
+    assert_int_equal(b.wires.level, 0);
     assert_int_equal(get(&b, RIS), TX);
     assert_int_equal(get(&b, MIS), 0);
     put(&b, IMSC, TX);
-    assert_int_equal(b.level, 1);
+    assert_int_equal(b.wires.level, 1);
 }
 
 static void test_writing_above_the_level_takes_the_transmit_interrupt_back(void **state)
@@ -252,10 +225,10 @@ static void test_writing_above_the_level_takes_the_transmit_interrupt_back(void 
     put(&b, CR, ON & ~0x100);
     for (unsigned i = 0; i < 16; i++) {
         put(&b, DR, 'b');
-        assert_int_equal(b.level, 1);
+        assert_int_equal(b.wires.level, 1);
     }
     put(&b, DR, 'c');
-    assert_int_equal(b.level, 0);
+    assert_int_equal(b.wires.level, 0);
 }
 
 static void test_receive_interrupt_follows_the_trigger_level(void **state)
@@ -269,11 +242,11 @@ static void test_receive_interrupt_follows_the_trigger_level(void **state)
         bench_open(&b, RX);
         put(&b, IFLS, i << 3);
         assert_int_equal(arrive(&b, levels[i] - 1), levels[i] - 1);
-        assert_int_equal(b.level, 0);
+        assert_int_equal(b.wires.level, 0);
         assert_int_equal(arrive(&b, 1), 1);
-        assert_int_equal(b.level, 1);
+        assert_int_equal(b.wires.level, 1);
         assert_int_equal(get(&b, DR), 'a');
-        assert_int_equal(b.level, 0);
+        assert_int_equal(b.wires.level, 0);
     }
 }
 
@@ -285,16 +258,16 @@ static void test_time_out_tells_of_few_bytes_until_they_are_read(void **state)
     (void)state;
     bench_open(&b, RT);
     assert_int_equal(arrive(&b, 2), 2);
-    assert_int_equal(b.level, 1);
+    assert_int_equal(b.wires.level, 1);
     put(&b, ICR, RT);
-    assert_int_equal(b.level, 0);
+    assert_int_equal(b.wires.level, 0);
     assert_int_equal(get(&b, DR), 'a');
-    assert_int_equal(b.level, 1); /* one is left */
+    assert_int_equal(b.wires.level, 1); /* one is left */
     assert_int_equal(get(&b, DR), 'b');
-    assert_int_equal(b.level, 0);
-    assert_int_equal(b.nr_drained, 1);
+    assert_int_equal(b.wires.level, 0);
+    assert_int_equal(b.wires.nr_drained, 1);
     assert_int_equal(get(&b, DR), 0);
-    assert_int_equal(b.nr_drained, 1);
+    assert_int_equal(b.wires.nr_drained, 1);
 }
 
 static void test_receiver_takes_what_fits(void **state)
@@ -311,7 +284,7 @@ static void test_receiver_takes_what_fits(void **state)
     put(&b, LCR_H, 0x60);
     assert_int_equal(get(&b, FR) & (RXFF | RXFE), RXFE);
     assert_int_equal(get(&b, RIS) & (RX | RT), 0);
-    assert_int_equal(b.nr_drained, 1);
+    assert_int_equal(b.wires.nr_drained, 1);
     assert_int_equal(arrive(&b, 40), 1);
     assert_int_equal(get(&b, RIS) & RX, RX);
     assert_int_equal(get(&b, DR), 'a');
@@ -329,9 +302,9 @@ static void test_switched_off_receiver_takes_nothing_and_says_when_it_is_on(void
         bench_open(&b, 0);
         put(&b, CR, off[i]);
         assert_int_equal(arrive(&b, 3), 0);
-        assert_int_equal(b.nr_drained, 0);
+        assert_int_equal(b.wires.nr_drained, 0);
         put(&b, CR, ON);
-        assert_int_equal(b.nr_drained, 1);
+        assert_int_equal(b.wires.nr_drained, 1);
         assert_int_equal(arrive(&b, 3), 3);
     }
 }
@@ -357,7 +330,7 @@ static void test_loopback_returns_bytes_and_modem_lines(void **state)
         put(&b, CR, ON | LOOP);
     }
     put(&b, DR, 'q');
-    assert_int_equal(b.nr_sent, 0);
+    assert_int_equal(b.wires.nr_sent, 0);
     assert_int_equal(get(&b, DR), 'q');
 }
 
@@ -371,9 +344,9 @@ static void test_overrun_is_told_by_both_registers(void **state)
     for (unsigned i = 0; i < PL011_FIFO; i++) {
         put(&b, DR, i);
     }
-    assert_int_equal(b.level, 0);
+    assert_int_equal(b.wires.level, 0);
     put(&b, DR, 'x');
-    assert_int_equal(b.level, 1);
+    assert_int_equal(b.wires.level, 1);
     assert_int_equal(get(&b, RSR), 0x08);
     assert_int_equal(get(&b, DR), 0x800);
     assert_int_equal(get(&b, DR), 1);
@@ -381,7 +354,7 @@ static void test_overrun_is_told_by_both_registers(void **state)
     put(&b, RSR, 0);
     assert_int_equal(get(&b, RSR), 0);
     put(&b, ICR, OE);
-    assert_int_equal(b.level, 0);
+    assert_int_equal(b.wires.level, 0);
 }
 
 static void test_break_comes_back_as_one_character(void **state)
@@ -396,7 +369,7 @@ static void test_break_comes_back_as_one_character(void **state)
     put(&b, CR, ON | LOOP);
     put(&b, LCR_H, FIFOS | BREAK);
     put(&b, LCR_H, FIFOS | BREAK);
-    assert_int_equal(b.level, 1);
+    assert_int_equal(b.wires.level, 1);
     assert_int_equal(get(&b, DR), 0x400);
     assert_int_equal(get(&b, RSR), 0x04);
     assert_int_equal(get(&b, FR) & RXFE, RXFE);
@@ -489,7 +462,7 @@ static void test_any_access_sequence_keeps_the_chip_consistent(void **state)
         }
         assert_true(b.uart.rx.count <= PL011_FIFO && b.uart.tx.count <= PL011_FIFO);
         assert_true(b.uart.rx.head < PL011_FIFO && b.uart.tx.head < PL011_FIFO);
-        assert_int_equal(b.level, (b.uart.raw & b.uart.mask) != 0);
+        assert_int_equal(b.wires.level, (b.uart.raw & b.uart.mask) != 0);
         assert_true(pl011_room(&b.uart) <= PL011_FIFO);
     }
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "dev/uart16550.h"
+#include "wires.h"
 
 enum {
     RBR = 0,
@@ -26,46 +27,18 @@ enum {
     SCR = 7
 };
 
-/* A UART and what is at the other end of its wires. */
 struct bench {
     struct uart16550 uart;
-    uint8_t sent[4096];
-    size_t nr_sent;
-    unsigned nr_drained;
-    int level;
-    unsigned nr_changes;
+    struct wires wires;
 };
-
-static void set_level(void *cookie, int level)
-{
-    struct bench *bench = cookie;
-
-    assert_int_not_equal(level, bench->level); /* a change costs a system call: none for nothing */
-    bench->level = level;
-    bench->nr_changes++;
-}
-
-static void transmit(void *cookie, uint8_t byte)
-{
-    struct bench *bench = cookie;
-
-    bench->sent[bench->nr_sent++ % sizeof(bench->sent)] = byte;
-}
-
-static void drained(void *cookie)
-{
-    struct bench *bench = cookie;
-
-    bench->nr_drained++;
-}
 
 static void bench_init(struct bench *bench)
 {
     memset(bench, 0, sizeof(*bench));
-    bench->uart.irq = (struct irq_line){set_level, bench};
-    bench->uart.transmit = transmit;
-    bench->uart.drained = drained;
-    bench->uart.cookie = bench;
+    bench->uart.irq = (struct irq_line){wires_set_level, &bench->wires};
+    bench->uart.transmit = wires_transmit;
+    bench->uart.drained = wires_drained;
+    bench->uart.cookie = &bench->wires;
     uart16550_reset(&bench->uart);
 }
 
@@ -127,7 +100,7 @@ static void test_divisor_hides_data_and_interrupt_enable(void **state)
     put(&b, DLM, 0x12);
     assert_int_equal(get(&b, DLL), 0x34);
     assert_int_equal(get(&b, DLM), 0x12);
-    assert_int_equal(b.nr_sent, 0);
+    assert_int_equal(b.wires.nr_sent, 0);
     put(&b, LCR, 0x03);
     assert_int_equal(get(&b, IER), 0x05);
 }
@@ -164,8 +137,8 @@ static void test_bytes_are_sent_in_order_and_transmitter_stays_empty(void **stat
         put(&b, THR, (uint8_t)*p);
         assert_int_equal(get(&b, LSR) & 0x60, 0x60);
     }
-    assert_int_equal(b.nr_sent, 5);
-    assert_memory_equal(b.sent, "hello", 5);
+    assert_int_equal(b.wires.nr_sent, 5);
+    assert_memory_equal(b.wires.sent, "hello", 5);
 }
 
 static void test_enabling_transmit_interrupt_raises_it_every_time(void **state)
@@ -176,9 +149,9 @@ static void test_enabling_transmit_interrupt_raises_it_every_time(void **state)
     bench_open(&b, 0);
     for (unsigned i = 0; i < 2; i++) {
         put(&b, IER, 0x02);
-        assert_int_equal(b.level, 1);
+        assert_int_equal(b.wires.level, 1);
         assert_int_equal(get(&b, IIR), 0xc2);
-        assert_int_equal(b.level, 0);
+        assert_int_equal(b.wires.level, 0);
         assert_int_equal(get(&b, IIR), 0xc1);
         put(&b, IER, 0);
     }
@@ -191,15 +164,15 @@ static void test_each_sent_burst_interrupts_again(void **state)
     (void)state;
     bench_open(&b, 0x02);
     for (unsigned burst = 0; burst < 3; burst++) {
-        assert_int_equal(b.level, 1);
+        assert_int_equal(b.wires.level, 1);
         assert_int_equal(get(&b, IIR), 0xc2);
-        assert_int_equal(b.level, 0);
+        assert_int_equal(b.wires.level, 0);
         for (unsigned i = 0; i < UART_FIFO; i++) {
             put(&b, THR, 'x');
         }
     }
-    assert_int_equal(b.level, 1);
-    assert_int_equal(b.nr_sent, 3 * UART_FIFO);
+    assert_int_equal(b.wires.level, 1);
+    assert_int_equal(b.wires.nr_sent, 3 * UART_FIFO);
 }
 
 static void test_received_byte_interrupts_until_it_is_read(void **state)
@@ -209,15 +182,15 @@ static void test_received_byte_interrupts_until_it_is_read(void **state)
     (void)state;
     bench_open(&b, 0x01);
     assert_int_equal(uart16550_receive(&b.uart, (const uint8_t *)"ab", 2), 2);
-    assert_int_equal(b.level, 1);
+    assert_int_equal(b.wires.level, 1);
     assert_int_equal(get(&b, IIR), 0xcc); /* below the trigger level: timed out */
     assert_int_equal(get(&b, LSR) & 1, 1);
     assert_int_equal(get(&b, RBR), 'a');
-    assert_int_equal(b.level, 1);
-    assert_int_equal(b.nr_drained, 0);
+    assert_int_equal(b.wires.level, 1);
+    assert_int_equal(b.wires.nr_drained, 0);
     assert_int_equal(get(&b, RBR), 'b');
-    assert_int_equal(b.level, 0);
-    assert_int_equal(b.nr_drained, 1);
+    assert_int_equal(b.wires.level, 0);
+    assert_int_equal(b.wires.nr_drained, 1);
     assert_int_equal(get(&b, LSR) & 1, 0);
     assert_int_equal(get(&b, RBR), 0);
 }
@@ -281,7 +254,7 @@ static void test_switching_or_clearing_the_fifo_drops_received_bytes(void **stat
         bench_open(&b, 0x01);
         assert_int_equal(uart16550_receive(&b.uart, (const uint8_t *)"abc", 3), 3);
         put(&b, FCR, values[i]);
-        assert_int_equal(b.level, 0);
+        assert_int_equal(b.wires.level, 0);
         assert_int_equal(get(&b, LSR) & 1, 0);
     }
 }
@@ -294,7 +267,7 @@ static void test_loopback_returns_bytes_and_shuts_the_cable(void **state)
     bench_open(&b, 0);
     put(&b, MCR, 0x10);
     put(&b, THR, 'l');
-    assert_int_equal(b.nr_sent, 0);
+    assert_int_equal(b.wires.nr_sent, 0);
     assert_int_equal(uart16550_room(&b.uart), 0);
     assert_int_equal(uart16550_receive(&b.uart, (const uint8_t *)"x", 1), 0);
     assert_int_equal(get(&b, RBR), 'l');
@@ -356,10 +329,10 @@ static void test_modem_change_interrupts_until_status_is_read(void **state)
     bench_open(&b, 0x08);
     put(&b, MCR, 0x10);
     put(&b, MCR, 0x0b);
-    assert_int_equal(b.level, 1);
+    assert_int_equal(b.wires.level, 1);
     assert_int_equal(get(&b, IIR), 0xc0);
     (void)get(&b, MSR);
-    assert_int_equal(b.level, 0);
+    assert_int_equal(b.wires.level, 0);
 }
 
 static void test_receiving_comes_before_transmitting(void **state)
@@ -382,11 +355,11 @@ static void test_line_follows_the_gate(void **state)
 
     (void)state;
     bench_open(&b, 0x02);
-    assert_int_equal(b.level, 1);
+    assert_int_equal(b.wires.level, 1);
     put(&b, MCR, 0x03);
-    assert_int_equal(b.level, 0);
+    assert_int_equal(b.wires.level, 0);
     put(&b, MCR, 0x0b);
-    assert_int_equal(b.level, 1);
+    assert_int_equal(b.wires.level, 1);
 }
 
 static void test_any_access_in_any_state_stays_in_bounds(void **state)
@@ -439,7 +412,7 @@ static void test_room_made_by_clearing_the_fifo_is_told(void **state)
     bench_init(&b);
     assert_int_equal(uart16550_receive(&b.uart, (const uint8_t *)"a", 1), 1);
     put(&b, FCR, 0x01);
-    assert_int_equal(b.nr_drained, 1);
+    assert_int_equal(b.wires.nr_drained, 1);
 }
 
 static void test_room_made_by_leaving_loopback_is_told(void **state)
@@ -451,7 +424,7 @@ static void test_room_made_by_leaving_loopback_is_told(void **state)
     put(&b, MCR, 0x10);
     assert_int_equal(uart16550_room(&b.uart), 0);
     put(&b, MCR, 0x00);
-    assert_int_equal(b.nr_drained, 1);
+    assert_int_equal(b.wires.nr_drained, 1);
 }
 
 static void test_handler_that_does_not_read_iir_gets_another_edge(void **state)
@@ -460,10 +433,10 @@ static void test_handler_that_does_not_read_iir_gets_another_edge(void **state)
 
     (void)state;
     bench_open(&b, 0x02);
-    b.nr_changes = 0;
+    b.wires.nr_changes = 0;
     put(&b, THR, 'x');
-    assert_int_equal(b.level, 1);
-    assert_int_equal(b.nr_changes, 2);
+    assert_int_equal(b.wires.level, 1);
+    assert_int_equal(b.wires.nr_changes, 2);
 }
 
 /* A line change is a system call: one for sixteen bytes. */
@@ -474,11 +447,11 @@ static void test_burst_that_answers_an_interrupt_raises_the_line_once(void **sta
     (void)state;
     bench_open(&b, 0x02);
     (void)get(&b, IIR);
-    b.nr_changes = 0;
+    b.wires.nr_changes = 0;
     for (unsigned i = 0; i < UART_FIFO; i++) {
         put(&b, THR, 'x');
     }
-    assert_int_equal(b.nr_changes, 1);
+    assert_int_equal(b.wires.nr_changes, 1);
 }
 
 int main(void)

@@ -23,6 +23,7 @@
 #include "support/envs.h"
 #include "support/inject.h"
 #include "support/leak.h"
+#include "support/readable.h"
 
 enum { PAGE = 4096, MIB = 1 << 20, WINDOW = 16 * MIB, MAX_CALLS = 100 };
 
@@ -84,19 +85,6 @@ static char byte_of(int fd, off_t off)
 
     assert_int_equal(pread(fd, &byte, 1, off), 1);
     return byte;
-}
-
-/* Whether the kernel would let us read there. */
-static bool is_readable(const void *pointer)
-{
-    int fds[2];
-    bool readable;
-
-    assert_int_equal(pipe(fds), 0);
-    readable = write(fds[1], pointer, 1) == 1;
-    close(fds[0]);
-    close(fds[1]);
-    return readable;
 }
 
 /* --- creating --- */

@@ -1,6 +1,5 @@
 /* Notifications: badges, waiting, descriptors, watchers; none is lost, none arrives twice. */
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -16,6 +15,7 @@
 #include "support/envs.h"
 #include "support/inject.h"
 #include "support/leak.h"
+#include "support/readable.h"
 
 static seL4_CPtr mint(hostvm_env_t *env, seL4_CPtr src, seL4_Word badge)
 {
@@ -34,13 +34,6 @@ static struct ntfn *get(hostvm_env_t *env)
 
     assert_int_equal(ntfn_get(&env->priv->env, env->endpoint, &ntfn, NULL), 0);
     return ntfn;
-}
-
-static bool is_readable(int fd)
-{
-    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
-
-    return poll(&pollfd, 1, 0) == 1;
 }
 
 static void test_signals_between_two_takes_arrive_as_one(void **state)
@@ -115,15 +108,15 @@ static void test_the_descriptor_is_readable_while_something_is_pending(void **st
     fd = ntfn_fd(ntfn);
     assert_true(fd >= 0);
     assert_int_equal(ntfn_fd(ntfn), fd);
-    assert_true(is_readable(fd));
+    assert_true(is_readable_fd(fd));
     assert_true(ntfn_take(ntfn, &badge));
-    assert_false(is_readable(fd));
+    assert_false(is_readable_fd(fd));
     for (int i = 0; i < 3; i++) {
         seL4_Signal(env.endpoint);
-        assert_true(is_readable(fd));
+        assert_true(is_readable_fd(fd));
     }
     assert_true(ntfn_take(ntfn, &badge));
-    assert_false(is_readable(fd));
+    assert_false(is_readable_fd(fd));
     ntfn_put(ntfn);
     hostvm_env_destroy(&env);
 }

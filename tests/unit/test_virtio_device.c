@@ -1,11 +1,11 @@
 /* A virtio device: what driver and device agree on, when it starts and stops, its configuration;
  * and its registers in memory. */
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 
 #include "support/inject.h"
+#include "support/readable.h"
 #include "support/virtio_vm.h"
 
 enum { GPA = 0x10000000, LINE = 40, ID = 42, CONFIG_SIZE = 12, NR_QUEUES = 2 };
@@ -508,13 +508,6 @@ static void test_there_is_no_shared_memory_of_any_number(void **state)
     end();
 }
 
-static bool is_readable(int fd)
-{
-    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-
-    return poll(&poll_fd, 1, 0) == 1;
-}
-
 static void test_interrupts_tell_why_until_they_are_acknowledged(void **state)
 {
     (void)state;
@@ -547,12 +540,12 @@ static void test_notifications_that_exit_reach_the_queue(void **state)
 {
     (void)state;
     begin_mmio();
-    assert_false(is_readable(hostvm_virtqueue_fd(hostvm_virtio_queue(device, 1))));
+    assert_false(is_readable_fd(hostvm_virtqueue_fd(hostvm_virtio_queue(device, 1))));
     out(0x50, NR_QUEUES);
     out(0x50, UINT32_MAX);
     out(0x50, 1);
-    assert_true(is_readable(hostvm_virtqueue_fd(hostvm_virtio_queue(device, 1))));
-    assert_false(is_readable(hostvm_virtqueue_fd(hostvm_virtio_queue(device, 0))));
+    assert_true(is_readable_fd(hostvm_virtqueue_fd(hostvm_virtio_queue(device, 1))));
+    assert_false(is_readable_fd(hostvm_virtqueue_fd(hostvm_virtio_queue(device, 0))));
     end();
 }
 

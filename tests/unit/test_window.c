@@ -19,6 +19,7 @@
 #include "support/envs.h"
 #include "support/inject.h"
 #include "support/leak.h"
+#include "support/readable.h"
 
 static const int rw = PROT_READ | PROT_WRITE;
 
@@ -28,19 +29,6 @@ static struct window *new_window(hostvm_env_t *env)
 
     assert_int_equal(window_create(&env->priv->env, &window), 0);
     return window;
-}
-
-/* Whether the kernel would let us read there. */
-static bool is_readable(const void *pointer)
-{
-    int fds[2];
-    bool readable;
-
-    assert_int_equal(pipe(fds), 0);
-    readable = write(fds[1], pointer, 1) == 1;
-    close(fds[0]);
-    close(fds[1]);
-    return readable;
 }
 
 static void test_memory_shows_up_at_base_plus_gpa(void **state)

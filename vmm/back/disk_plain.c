@@ -52,19 +52,14 @@ static void plain_start(struct disk_queue *queue, struct disk_io *io)
     disk_list_add(&plain->done, io);
 }
 
-static unsigned plain_wait(struct disk_queue *queue, bool may_sleep, struct disk_list *done)
+static unsigned plain_take_events(struct disk_queue *queue, bool may_sleep)
 {
-    struct plain *plain = (struct plain *)queue;
+    const struct plain *plain = (const struct plain *)queue;
     struct pollfd fds[] = {{.fd = plain->kick_fd, .events = POLLIN},
                            {.fd = plain->watch_fd, .events = POLLIN}};
     unsigned seen = 0;
     uint64_t count;
 
-    if (plain->done.first != NULL) {
-        *done = plain->done;
-        disk_list_init(&plain->done);
-        return 0;
-    }
     if (poll(fds, 2, may_sleep ? -1 : 0) <= 0) {
         return 0;
     }
@@ -73,6 +68,18 @@ static unsigned plain_wait(struct disk_queue *queue, bool may_sleep, struct disk
         seen |= DISK_QUEUE_KICKED;
     }
     return seen | (fds[1].revents != 0 ? DISK_QUEUE_LOOK : 0);
+}
+
+static unsigned plain_wait(struct disk_queue *queue, bool may_sleep, struct disk_list *done)
+{
+    struct plain *plain = (struct plain *)queue;
+
+    if (plain->done.first == NULL) {
+        return plain_take_events(queue, may_sleep);
+    }
+    *done = plain->done;
+    disk_list_init(&plain->done);
+    return 0;
 }
 
 static void plain_destroy(struct disk_queue *queue)
@@ -85,6 +92,7 @@ struct disk_queue *disk_queue_create_plain(struct disk *disk, int kick_fd, int w
     static const struct disk_queue_ops ops = {
         .start = plain_start,
         .wait = plain_wait,
+        .take_events = plain_take_events,
         .destroy = plain_destroy,
     };
     struct plain *plain = calloc(1, sizeof(*plain));

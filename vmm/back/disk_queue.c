@@ -177,6 +177,9 @@ bool disk_io_proceed(struct disk_io *io, int64_t result)
 
 /* --- queues --- */
 
+/* Who always has something to do looks this seldom whether there is an event. */
+enum { MAX_AWAKE = 64 };
+
 void disk_list_init(struct disk_list *list)
 {
     list->first = NULL;
@@ -217,6 +220,11 @@ unsigned disk_queue_wait(struct disk_queue *queue, bool may_sleep, struct disk_i
 
     disk_list_init(&list);
     seen = queue->ops->wait(queue, may_sleep, &list);
+    queue->nr_awake = may_sleep ? 0 : queue->nr_awake + 1;
+    if (queue->nr_awake == MAX_AWAKE) {
+        queue->nr_awake = 0;
+        seen |= queue->ops->take_events(queue, false);
+    }
     *ret_done = list.first;
     return seen;
 }

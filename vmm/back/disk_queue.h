@@ -62,7 +62,8 @@ void disk_queue_start(struct disk_queue *queue, struct disk_io *io);
 
 /*
  * Begins what was started. Returns what was seen; the list of what is done, first come first, is
- * left in ret_done. may_sleep: not before there is one or the other.
+ * left in ret_done. may_sleep: as a rule not before there is one or the other; without it, kicks
+ * and looks come after some calls.
  */
 unsigned disk_queue_wait(struct disk_queue *queue, bool may_sleep, struct disk_io **ret_done);
 
@@ -76,12 +77,14 @@ struct disk_list {
 struct disk_queue_ops {
     void (*start)(struct disk_queue *queue, struct disk_io *io);
     unsigned (*wait)(struct disk_queue *queue, bool may_sleep, struct disk_list *done);
+    unsigned (*take_events)(struct disk_queue *queue, bool may_sleep); /* what is to be seen */
     void (*destroy)(struct disk_queue *queue);
 };
 
 struct disk_queue {
     const struct disk_queue_ops *ops;
     struct disk *disk;
+    unsigned nr_awake; /* waits without sleep, since the last look whether there is an event */
 };
 
 void disk_list_init(struct disk_list *list);

@@ -1,9 +1,10 @@
 /* Requests to a disk through io_uring: one system call begins many, and sleeps until something has
- * ended or somebody kicks. */
+ * ended or somebody kicks. With nothing under way, the ring is left alone. */
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -13,10 +14,13 @@
 enum { BATCH = 64 };
 
 /* What a completion is about, if it is not the address of a request. */
-enum { KICK = 1, WATCH = 2 };
+enum { EVENTS = 1 };
 
 /* Registered descriptors, by their places. */
-enum { FILE_DISK, FILE_KICK, FILE_WATCH, NR_FILES };
+enum { FILE_DISK, FILE_EVENTS, NR_FILES };
+
+/* Kicks, and that it is time for a look. */
+enum { MAX_EVENTS = 2 };
 
 /* Reads that go through the ring after one whose data was not in the host's memory. */
 enum { READS_AFTER_A_MISS = 32 };
@@ -24,6 +28,10 @@ enum { READS_AFTER_A_MISS = 32 };
 struct uring {
     struct disk_queue queue;
     struct io_uring ring;
+    int events_fd;           /* an epoll(7) of what comes from others, by its edges: an eventfd need
+                                not be read then */
+    bool tells_of_events;    /* the ring, when there are some */
+    unsigned nr_under_way;   /* requests in the ring */
     struct disk_io *alone;   /* a read that is not begun: none came after it so far */
     struct disk_list ended;  /* without the ring */
     unsigned misses;         /* reads to go before the next is tried without it */
@@ -113,6 +121,7 @@ static void submit_step(struct uring *uring, struct disk_io *io)
     prepare(sqe, io);
     sqe->flags |= IOSQE_FIXED_FILE;
     io_uring_sqe_set_data(sqe, io);
+    uring->nr_under_way++;
 }
 
 /*
@@ -176,35 +185,42 @@ static void begin_alone(struct uring *uring)
     }
 }
 
-/* Stays: each write to an eventfd completes it once more, and the eventfd need not be read. */
-static void watch(struct uring *uring, int file, uint64_t what)
+/* --- what comes from others --- */
+
+static unsigned uring_take_events(struct disk_queue *queue, bool may_sleep)
 {
-    struct io_uring_sqe *sqe = next_sqe(uring);
+    const struct uring *uring = (const struct uring *)queue;
+    struct epoll_event events[MAX_EVENTS];
+    int n = epoll_wait(uring->events_fd, events, MAX_EVENTS, may_sleep ? -1 : 0);
+    unsigned seen = 0;
+
+    for (int i = 0; i < n; i++) {
+        seen |= events[i].data.u32;
+    }
+    return seen;
+}
+
+/* Once. */
+static void have_events_told(struct uring *uring)
+{
+    struct io_uring_sqe *sqe = uring->tells_of_events ? NULL : next_sqe(uring);
 
     if (sqe == NULL) {
         return;
     }
-    io_uring_prep_poll_multishot(sqe, file, POLLIN);
+    io_uring_prep_poll_add(sqe, FILE_EVENTS, POLLIN);
     sqe->flags |= IOSQE_FIXED_FILE;
-    io_uring_sqe_set_data64(sqe, what);
+    io_uring_sqe_set_data64(sqe, EVENTS);
+    uring->tells_of_events = true;
 }
 
 /* --- waiting --- */
-
-static unsigned saw(struct uring *uring, const struct io_uring_cqe *cqe)
-{
-    bool is_kick = cqe->user_data == KICK;
-
-    if ((cqe->flags & IORING_CQE_F_MORE) == 0) {
-        watch(uring, is_kick ? FILE_KICK : FILE_WATCH, cqe->user_data);
-    }
-    return is_kick ? DISK_QUEUE_KICKED : DISK_QUEUE_LOOK;
-}
 
 static void completed(struct uring *uring, const struct io_uring_cqe *cqe, struct disk_list *done)
 {
     struct disk_io *io = io_uring_cqe_get_data(cqe);
 
+    uring->nr_under_way--;
     if (disk_io_proceed(io, cqe->res)) {
         submit_step(uring, io);
     } else {
@@ -222,8 +238,9 @@ static unsigned reap(struct uring *uring, struct disk_list *done)
     io_uring_for_each_cqe(&uring->ring, head, cqe)
     {
         nr++;
-        if (cqe->user_data <= WATCH) {
-            seen |= saw(uring, cqe);
+        if (cqe->user_data == EVENTS) {
+            uring->tells_of_events = false;
+            seen |= uring_take_events(&uring->queue, false);
         } else {
             completed(uring, cqe, done);
         }
@@ -232,22 +249,33 @@ static unsigned reap(struct uring *uring, struct disk_list *done)
     return seen;
 }
 
+/* Begins what was started. */
+static void enter_ring(struct uring *uring, bool may_sleep)
+{
+    /* What the calls say is of no use: signals are blocked, and what could not be begun stays in
+     * the ring for the next time. */
+    if (may_sleep) {
+        have_events_told(uring);
+        (void)io_uring_submit_and_wait(&uring->ring, 1);
+    } else {
+        (void)io_uring_submit_and_get_events(&uring->ring);
+    }
+}
+
 static unsigned uring_wait(struct disk_queue *queue, bool may_sleep, struct disk_list *done)
 {
     struct uring *uring = (struct uring *)queue;
 
     begin_alone(uring);
-    /* What the calls say is of no use: signals are blocked, and what could not be begun stays in
-     * the ring for the next time. */
-    if (uring->ended.first == NULL && may_sleep) {
-        (void)io_uring_submit_and_wait(&uring->ring, 1);
-    } else if (uring->ended.first == NULL || io_uring_sq_ready(&uring->ring) > 0) {
-        (void)io_uring_submit_and_get_events(&uring->ring);
-    }
     if (uring->ended.first != NULL) {
         *done = uring->ended;
         disk_list_init(&uring->ended);
+        may_sleep = false;
     }
+    if (uring->nr_under_way == 0) {
+        return may_sleep ? uring_take_events(queue, true) : 0;
+    }
+    enter_ring(uring, may_sleep);
     return reap(uring, done);
 }
 
@@ -270,7 +298,7 @@ static int open_ring(struct io_uring *ring, unsigned depth)
         };
 
         r = io_uring_queue_init_params(BATCH, ring, &params);
-        /* Of the age of watches that stay, and what tells. */
+        /* Linux 5.13: none that is older was ever tried. */
         if (r == 0 && (params.features & IORING_FEAT_RSRC_TAGS) == 0) {
             io_uring_queue_exit(ring);
             r = -ENOSYS;
@@ -279,32 +307,76 @@ static int open_ring(struct io_uring *ring, unsigned depth)
     return r;
 }
 
+static int watch(const struct uring *uring, int fd, unsigned what)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u32 = what};
+
+    return epoll_ctl(uring->events_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static int open_events(struct uring *uring, int kick_fd, int watch_fd)
+{
+    int r;
+
+    uring->events_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (uring->events_fd < 0) {
+        return -errno;
+    }
+    r = watch(uring, kick_fd, DISK_QUEUE_KICKED);
+    if (r == 0 && watch_fd >= 0) {
+        r = watch(uring, watch_fd, DISK_QUEUE_LOOK);
+    }
+    if (r < 0) {
+        (void)close(uring->events_fd);
+    }
+    return r;
+}
+
+static int register_files(struct uring *uring)
+{
+    const int files[NR_FILES] = {
+        [FILE_DISK] = disk_fd(uring->queue.disk),
+        [FILE_EVENTS] = uring->events_fd,
+    };
+    int r = io_uring_register_files(&uring->ring, files, NR_FILES);
+
+    if (r == 0) {
+        (void)io_uring_register_ring_fd(&uring->ring); /* else each call takes a little longer */
+    }
+    return r;
+}
+
+static int open_all(struct uring *uring, unsigned depth, int kick_fd, int watch_fd)
+{
+    int r = open_ring(&uring->ring, depth);
+
+    if (r < 0) {
+        return r;
+    }
+    r = open_events(uring, kick_fd, watch_fd);
+    if (r < 0) {
+        goto close_ring;
+    }
+    r = register_files(uring);
+    if (r < 0) {
+        goto close_events;
+    }
+    return 0;
+
+close_events:
+    (void)close(uring->events_fd);
+close_ring:
+    io_uring_queue_exit(&uring->ring);
+    return r;
+}
+
 static void uring_destroy(struct disk_queue *queue)
 {
     struct uring *uring = (struct uring *)queue;
 
     io_uring_queue_exit(&uring->ring);
+    (void)close(uring->events_fd);
     free(uring);
-}
-
-static int set_up(struct uring *uring, int kick_fd, int watch_fd)
-{
-    const int files[NR_FILES] = {
-        [FILE_DISK] = disk_fd(uring->queue.disk),
-        [FILE_KICK] = kick_fd,
-        [FILE_WATCH] = watch_fd,
-    };
-    int r = io_uring_register_files(&uring->ring, files, NR_FILES);
-
-    if (r < 0) {
-        return r;
-    }
-    (void)io_uring_register_ring_fd(&uring->ring); /* without, each call takes a little longer */
-    watch(uring, FILE_KICK, KICK);
-    if (watch_fd >= 0) {
-        watch(uring, FILE_WATCH, WATCH);
-    }
-    return 0;
 }
 
 struct disk_queue *disk_queue_create_uring(struct disk *disk, unsigned depth, int kick_fd,
@@ -313,6 +385,7 @@ struct disk_queue *disk_queue_create_uring(struct disk *disk, unsigned depth, in
     static const struct disk_queue_ops ops = {
         .start = uring_start,
         .wait = uring_wait,
+        .take_events = uring_take_events,
         .destroy = uring_destroy,
     };
     struct uring *uring = calloc(1, sizeof(*uring));
@@ -323,13 +396,7 @@ struct disk_queue *disk_queue_create_uring(struct disk *disk, unsigned depth, in
     }
     uring->queue = (struct disk_queue){.ops = &ops, .disk = disk};
     disk_list_init(&uring->ended);
-    r = open_ring(&uring->ring, depth);
-    if (r == 0) {
-        r = set_up(uring, kick_fd, watch_fd);
-        if (r < 0) {
-            io_uring_queue_exit(&uring->ring);
-        }
-    }
+    r = open_all(uring, depth, kick_fd, watch_fd);
     if (r < 0) {
         free(uring);
         errno = -r;

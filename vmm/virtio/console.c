@@ -13,6 +13,7 @@
 
 #include "back/worker.h"
 #include "input.h"
+#include "virtio/console_output.h"
 
 /* virtio 1.2, 5.3. MULTIPORT is not offered: there is one terminal. */
 enum {
@@ -20,7 +21,7 @@ enum {
     QUEUE_RECEIVE = 0, /* what is typed, 5.3.2 */
     QUEUE_TRANSMIT = 1,
     NR_QUEUES,
-    QUEUE_SIZE = 64,
+    QUEUE_SIZE = CONSOLE_QUEUE_SIZE,
 };
 
 #define FEATURE_SIZE        (1ull << 0) /* 5.3.3 */
@@ -37,7 +38,7 @@ struct layout {
  * worker from its other devices, nor from being told to stop; nor are its last words to last for
  * ever. */
 enum {
-    TURN_BUFFERS = 2 * QUEUE_SIZE,
+    TURN_BUFFERS = 2 * QUEUE_SIZE, /* to fill */
     TURN_BYTES = 256 << 10,
     LAST_BYTES = 1 << 20,
 };
@@ -53,11 +54,7 @@ struct virtio_console {
     struct input input;
     bool is_started;
     bool waits_for_room; /* the terminal takes no output, and is watched */
-    const char *message; /* of our own, on its way to the terminal; "": none */
-    bool has_buffer;     /* the guest's that is on its way */
-    hostvm_virtio_buffer_t buffer;
-    struct iovec iov[QUEUE_SIZE]; /* what is left of it: from next_iov on */
-    unsigned next_iov;
+    struct console_output output;
 };
 
 /* An eventfd is written to have its queue looked at again, and read when it is looked at. */
@@ -75,91 +72,7 @@ static void looked(hostvm_virtqueue_t *queue)
     (void)!read(hostvm_virtqueue_fd(queue), &count, sizeof(count));
 }
 
-/* --- output: what the terminal does not take stays in the guest's queue --- */
-
-static void advance(struct virtio_console *console, size_t done)
-{
-    while (console->next_iov < console->buffer.nr_out) {
-        struct iovec *piece = &console->iov[console->next_iov];
-
-        if (done < piece->iov_len) {
-            piece->iov_base = (char *)piece->iov_base + done;
-            piece->iov_len -= done;
-            return;
-        }
-        done -= piece->iov_len;
-        console->next_iov++;
-    }
-}
-
-/* The next buffer, unless there is one on its way. */
-static bool take_buffer(struct virtio_console *console)
-{
-    if (!console->has_buffer) {
-        console->buffer.iov = console->iov;
-        console->buffer.iov_max = QUEUE_SIZE;
-        console->has_buffer = hostvm_virtqueue_pop(console->transmit, &console->buffer) > 0;
-        console->next_iov = 0;
-    }
-    return console->has_buffer;
-}
-
-/* False: the terminal has no room. */
-static bool send_buffer(struct virtio_console *console, size_t *left)
-{
-    advance(console, 0); /* past pieces of no size */
-    while (console->next_iov<console->buffer.nr_out && * left> 0) {
-        size_t n = console_write(console->terminal, &console->iov[console->next_iov],
-                                 (int)(console->buffer.nr_out - console->next_iov));
-
-        if (n == 0) {
-            return false;
-        }
-        advance(console, n);
-        *left -= n < *left ? n : *left;
-    }
-    if (console->next_iov == console->buffer.nr_out) {
-        hostvm_virtqueue_push(console->transmit, &console->buffer, 0);
-        console->has_buffer = false;
-    }
-    return true;
-}
-
-static bool send_message(struct virtio_console *console)
-{
-    while (*console->message != '\0') {
-        struct iovec piece = {(void *)(uintptr_t)console->message, strlen(console->message)};
-        size_t n = console_write(console->terminal, &piece, 1);
-
-        if (n == 0) {
-            return false;
-        }
-        console->message += n;
-    }
-    return true;
-}
-
-enum outcome { SENT_ALL, SENT_ITS_TURN, NO_ROOM };
-
-/* At most *left bytes, give or take a write, which it counts down. */
-static enum outcome send(struct virtio_console *console, size_t *left)
-{
-    if (!send_message(console)) {
-        return NO_ROOM;
-    }
-    if (!console->is_started) {
-        return SENT_ALL;
-    }
-    for (unsigned i = 0; i<TURN_BUFFERS && * left> 0; i++) {
-        if (!take_buffer(console)) {
-            return SENT_ALL;
-        }
-        if (!send_buffer(console, left)) {
-            return NO_ROOM;
-        }
-    }
-    return SENT_ITS_TURN;
-}
+/* --- output --- */
 
 static void room_arrived(void *cookie, uint32_t events);
 
@@ -183,12 +96,12 @@ static void wait_for_room(struct virtio_console *console, bool wanted)
 static void transmit(struct virtio_console *console)
 {
     size_t left = TURN_BYTES;
-    enum outcome outcome;
+    enum console_outcome outcome;
 
     if (console->is_started) {
         hostvm_virtqueue_disarm(console->transmit);
     }
-    outcome = send(console, &left);
+    outcome = console_output_send(&console->output, console->is_started, &left);
     if (console->is_started) {
         hostvm_virtqueue_publish(console->transmit);
     }
@@ -276,7 +189,7 @@ static void show(void *cookie, const char *text)
 {
     struct virtio_console *console = cookie;
 
-    console->message = text;
+    console->output.message = text;
     if (!console->waits_for_room) {
         transmit(console);
     }
@@ -374,7 +287,7 @@ static void stop_on_worker(void *cookie)
     struct virtio_console *console = cookie;
 
     console->is_started = false;
-    console->has_buffer = false;
+    console->output.has_buffer = false;
 }
 
 static void stop(void *cookie)
@@ -412,11 +325,11 @@ static void finish(void *cookie)
 {
     struct virtio_console *console = cookie;
     size_t left = LAST_BYTES;
-    enum outcome outcome;
+    enum console_outcome outcome;
 
     input_end(&console->input);
     do {
-        outcome = send(console, &left);
+        outcome = console_output_send(&console->output, console->is_started, &left);
     } while (left > 0 &&
              (outcome == SENT_ITS_TURN || (outcome == NO_ROOM && console_wait(console->terminal))));
     wait_for_room(console, false);
@@ -458,6 +371,7 @@ static int set_up(struct virtio_console *console)
     }
     console->receive = hostvm_virtio_queue(console->device, QUEUE_RECEIVE);
     console->transmit = hostvm_virtio_queue(console->device, QUEUE_TRANSMIT);
+    console_output_init(&console->output, console->terminal, console->transmit);
     r = watch_queues(console);
     if (r < 0) {
         (void)fprintf(stderr, "hostvm: cannot watch the console's queues: %s\n", strerror(-r));
@@ -481,7 +395,6 @@ struct virtio_console *virtio_console_create(vm_t *vm, struct worker *worker,
     console->vm = vm;
     console->worker = worker;
     console->terminal = terminal;
-    console->message = "";
     if (set_up(console) < 0) {
         virtio_console_destroy(console);
         return NULL;

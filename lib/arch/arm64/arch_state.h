@@ -40,6 +40,7 @@ struct arch_vm {
     int gic_fd;               /* valid while gic_version is not 0 */
     unsigned nr_gic_steps;    /* of its construction that are done */
     atomic_bool is_gic_ready; /* and with it the number of vcpus is fixed */
+    bool is_gic_placed;       /* KVM answers at its addresses */
     bool is_its_open;         /* KVM has the device, its_fd */
     int its_fd;
     unsigned nr_its_steps;           /* of its construction that are done */

@@ -278,17 +278,29 @@ int arch_line_set_level(vm_t *vm, unsigned line, int level)
     return set_input(vm, 0, line, level);
 }
 
-int arch_irq_acknowledged(vm_t *vm, unsigned irq)
+/*
+ * An injection that met the line high has raised it for nothing if the guest was not done then, or
+ * else for an interrupt of its own. Where only one has ended nobody knows which: raising the line
+ * once more is right in the first case, and nothing new in the second, unless that one ends just
+ * now.
+ */
+int arch_irq_ended(vm_t *vm, unsigned irq, uint64_t count)
 {
     atomic_uchar *state = &vm->hosted->arch.irqs[irq];
     unsigned char before = IRQ_INJECTED;
 
-    if (atomic_load(state) == IRQ_HIGH) {
-        return set_input(vm, 0, irq, 1);
-    }
-    if (atomic_compare_exchange_strong(state, &before, IRQ_LOW) || before == IRQ_LOW) {
+    if (atomic_compare_exchange_strong(state, &before, IRQ_LOW) || before != IRQ_INJECTED_AGAIN) {
         return 0;
     }
-    atomic_store(state, IRQ_INJECTED);
-    return raise_anew(vm, irq);
+    if (count > 1) {
+        (void)atomic_compare_exchange_strong(state, &before, IRQ_LOW);
+        return 0;
+    }
+    return atomic_compare_exchange_strong(state, &before, IRQ_INJECTED) ? set_input(vm, 0, irq, 1)
+                                                                        : 0;
+}
+
+int arch_irq_acknowledged(vm_t *vm, unsigned irq)
+{
+    return atomic_load(&vm->hosted->arch.irqs[irq]) == IRQ_HIGH ? set_input(vm, 0, irq, 1) : 0;
 }

@@ -96,6 +96,25 @@ static int open_all(vm_t *vm)
     return gic_set_up(vm);
 }
 
+/*
+ * KVM puts the interrupt controller at its addresses in the first KVM_RUN. A second one that comes
+ * meanwhile does not wait for that: its guest would find nothing there. So the first is one that
+ * runs nothing, and over before others begin.
+ */
+static int place_gic(vm_vcpu_t *vcpu)
+{
+    struct arch_vm *arch = &vcpu->vm->hosted->arch;
+    int r;
+
+    if (!arch->is_gic_ready || arch->is_gic_placed) {
+        return 0;
+    }
+    kvm_vcpu_set_immediate_exit(&vcpu->hosted->kvm, true);
+    r = kvm_vcpu_run(&vcpu->hosted->kvm);
+    arch->is_gic_placed = r == -EINTR;
+    return arch->is_gic_placed ? 0 : r;
+}
+
 static void apply_number(vm_vcpu_t *vcpu)
 {
     const unsigned word = NR_THREAD_WORDS + seL4_VCPUReg_VMPIDR_EL2;
@@ -128,6 +147,9 @@ int arch_vcpu_open(vm_vcpu_t *vcpu)
     if (r == 0) {
         r = kvm_vcpu_set_mp_state(&hv->kvm, hv->waits_for_startup ? KVM_MP_STATE_STOPPED
                                                                   : KVM_MP_STATE_RUNNABLE);
+    }
+    if (r == 0) {
+        r = place_gic(vcpu);
     }
     if (r == 0) {
         apply_number(vcpu);

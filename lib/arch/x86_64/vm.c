@@ -146,6 +146,14 @@ int arch_irq_inject(vm_vcpu_t *vcpu, unsigned irq)
 }
 
 /* What the acknowledgement did to the line was to KVM's own share of it. */
+int arch_irq_ended(vm_t *vm, unsigned irq, uint64_t count)
+{
+    (void)vm;
+    (void)irq;
+    (void)count;
+    return 0;
+}
+
 int arch_irq_acknowledged(vm_t *vm, unsigned irq)
 {
     (void)vm;
