@@ -6,13 +6,13 @@ set -u
 export LC_ALL=C
 
 cd "$(dirname "$0")/../.." || exit 1
+. tests/linux/frame.sh
 . tests/linux/hostile.sh
 hostvm=$(realpath -s "${HOSTVM:-build/hostvm}")
 guest=$PWD/build/guests/virtio_hostile
 work=$(mktemp -d "${TMPDIR:-/tmp}/test_hostile.XXXXXX")
 limit=120                   # seconds
 most_memory=$((64 << 10))   # KiB, with what the guest has touched of its RAM
-failures=0
 pid=
 
 clean_up() {
@@ -24,14 +24,15 @@ trap clean_up EXIT
 mkfifo "$work/never"
 exec 8<> "$work/never"
 
+evidence() {
+    grep -a FAIL "$work/out"
+    tail -n 5 "$work/err"
+}
+
+# result NAME PROBLEM: empty, there is none.
 result() {
-    if [ -z "$2" ]; then
-        echo "ok - $1"
-        return
-    fi
-    echo "not ok - $1: $2"
-    { tr -d '\r' < "$work/out" | grep -a FAIL; tail -n 5 "$work/err"; } 2> /dev/null | sed 's/^/#   /'
-    failures=$((failures + 1))
+    if [ -z "$2" ]; then pass "$1"
+    else fail "$1" "$2"; fi
 }
 
 # run COMMAND...: leaves $status, and in $memory the most that the process held, as it was looked at last.
@@ -87,7 +88,7 @@ if [ -x /usr/lib/qemu/virtiofsd ] || [ -x /usr/libexec/virtiofsd ] || command -v
     options+=(--share "$work/dir")
     devices=$((devices + 1))
 else
-    echo "skipped - hostile guests with --share: there is no virtiofsd"
+    skip 'hostile guests with --share' 'there is no virtiofsd'
 fi
 survives 'guest_hostile_to_all_devices' $devices second --cpus 2 "${options[@]}"
 survives 'guest_hostile_to_all_devices_on_pci' $devices 'pci second' --cpus 2 --virtio pci "${options[@]}"

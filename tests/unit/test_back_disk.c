@@ -59,10 +59,14 @@ static int remove_dir(void **state)
     return rmdir(dir);
 }
 
+/* A new file: what a ring held of the last one is closed some time after the ring, which who
+ * watches that file is told of. */
 static void make_image(off_t size)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd;
 
+    (void)unlink(path);
+    fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, size), 0);
     (void)close(fd);
