@@ -1,7 +1,6 @@
 /* VMs that come and go: nothing of them stays, however many there were. */
 #include "support/vm.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -15,40 +14,11 @@
 #include <sel4vm/guest_ram.h>
 
 #include "support/device.h"
+#include "support/threads.h"
 
 enum { PAGE = 4096, MIB = 1 << 20 };
 
 GUEST_CODE(store_and_exit, GUEST_STORE(0x200000, 1) GUEST_LOAD_B(0x200000) GUEST_EXIT);
-
-/* The kernel's own, kvm-nx-lpage-recovery, are listed among a process' threads since Linux 6.14. */
-static bool is_thread_of_ours(const char *tid)
-{
-    char path[64];
-    char name[32] = "";
-    FILE *file;
-
-    (void)snprintf(path, sizeof(path), "/proc/self/task/%.16s/comm", tid);
-    file = fopen(path, "re");
-    if (file != NULL) {
-        (void)!fgets(name, sizeof(name), file);
-        (void)fclose(file);
-    }
-    return name[0] != '\0' && strncmp(name, "kvm-", 4) != 0;
-}
-
-static unsigned count_threads(void)
-{
-    DIR *dir = opendir("/proc/self/task");
-    struct dirent *entry;
-    unsigned nr = 0;
-
-    assert_non_null(dir);
-    while ((entry = readdir(dir)) != NULL) {
-        nr += entry->d_name[0] != '.' && is_thread_of_ours(entry->d_name) ? 1 : 0;
-    }
-    assert_int_equal(closedir(dir), 0);
-    return nr;
-}
 
 /* Boots a VM with a device, runs it to its exit. */
 static void run_one(struct testvm *t, struct device *device)

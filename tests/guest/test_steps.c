@@ -18,6 +18,7 @@
 #include <sel4vm/guest_vm_util.h>
 
 #include "support/device.h"
+#include "support/readable.h"
 
 enum { PAGE = 4096 };
 
@@ -28,12 +29,12 @@ static void start(struct testvm *t)
     assert_int_equal(vcpu_start(t->vcpu), 0);
 }
 
-static bool is_readable(struct testvm *t)
+static bool is_ready(struct testvm *t)
 {
-    struct pollfd poll_fd = {.fd = hostvm_vm_fd(&t->vm), .events = POLLIN};
+    int fd = hostvm_vm_fd(&t->vm);
 
-    assert_true(poll_fd.fd >= 0);
-    return poll(&poll_fd, 1, 0) == 1;
+    assert_true(fd >= 0);
+    return is_readable_fd(fd);
 }
 
 /* Returns at once when a watchdog's signal came instead: the step finds the stop. */
@@ -285,7 +286,7 @@ static void test_a_step_does_not_wait_for_the_guest(void **state)
     step_until(t, IS_THERE);
     assert_int_equal(hostvm_vm_end(&t->vm), HOSTVM_END_NONE);
     assert_int_equal(hostvm_vm_step(&t->vm), 1);
-    assert_false(is_readable(t));
+    assert_false(is_ready(t));
     *(volatile uint32_t *)testvm_pointer(t, DATA_GPA, 4) = 1;
     step_to_exit(t, 1);
 }
@@ -359,15 +360,15 @@ static void test_without_a_vcpu_events_are_served_and_a_later_vcpu_runs(void **s
 
     add_event(&turn);
     assert_int_equal(hostvm_vm_step(&t->vm), 1);
-    assert_false(is_readable(t));
+    assert_false(is_ready(t));
     assert_int_equal(eventfd_write(turn.fd, 1), 0);
-    assert_true(is_readable(t));
+    assert_true(is_ready(t));
     assert_int_equal(hostvm_vm_step(&t->vm), 1);
     assert_int_equal(turn.nr_calls, 1);
-    assert_false(is_readable(t));
+    assert_false(is_ready(t));
     testvm_boot(t, &leave);
     start(t);
-    assert_true(is_readable(t));
+    assert_true(is_ready(t));
     step_to_exit(t, 1);
     end_turn(&turn);
 }
@@ -420,9 +421,9 @@ static void test_a_notification_is_served_by_a_step_on_its_thread(void **state)
     assert_int_equal(vm_register_notification_callback(&t->vm, notified, &turn), 0);
     start(t);
     step_until(t, IS_THERE);
-    assert_false(is_readable(t));
+    assert_false(is_ready(t));
     assert_int_equal(hostvm_notify(&t->vm, 1), 0);
-    assert_true(is_readable(t));
+    assert_true(is_ready(t));
     assert_int_equal(turn.nr_calls, 0);
     step_to_exit(t, 1);
     assert_int_equal(turn.nr_calls, 1);
@@ -495,9 +496,9 @@ static void test_an_event_is_served_by_a_step_on_its_thread(void **state)
     step_until(t, IS_THERE);
     add_event(&turn);
     assert_int_equal(hostvm_vm_step(&t->vm), 1);
-    assert_false(is_readable(t));
+    assert_false(is_ready(t));
     assert_int_equal(eventfd_write(turn.fd, 1), 0);
-    assert_true(is_readable(t));
+    assert_true(is_ready(t));
     step_to_exit(t, 1);
     assert_int_equal(turn.nr_calls, 1);
     assert_true(pthread_equal(turn.thread, pthread_self()));
@@ -520,7 +521,7 @@ static void test_events_beyond_one_steps_worth_keep_the_descriptor_readable(void
     do {
         assert_int_equal(hostvm_vm_step(&t->vm), 1);
         nr_steps++;
-    } while (is_readable(t));
+    } while (is_ready(t));
     assert_in_range(nr_steps, 2, NR);
     for (int i = 0; i < NR; i++) {
         nr_calls += turns[i].nr_calls;
@@ -558,7 +559,7 @@ static void test_a_stop_ends_the_run_with_the_next_step(void **state)
     start(t);
     step_until(t, IS_THERE);
     assert_int_equal(hostvm_vm_stop(&t->vm), 0);
-    assert_true(is_readable(t));
+    assert_true(is_ready(t));
     assert_int_equal(hostvm_vm_end(&t->vm), HOSTVM_END_NONE);
     assert_int_equal(hostvm_vm_step(&t->vm), 0);
     assert_int_equal(hostvm_vm_end(&t->vm), HOSTVM_END_STOPPED);
@@ -644,9 +645,9 @@ static void test_a_vcpu_started_between_steps_runs(void **state)
     second = testvm_boot_two(t, &meet_first, &meet_second);
     start(t);
     step_until(t, DATA_GPA + 0x10);
-    assert_false(is_readable(t));
+    assert_false(is_ready(t));
     assert_int_equal(vcpu_start(second), 0);
-    assert_true(is_readable(t));
+    assert_true(is_ready(t));
     step_to_exit(t, 1);
 }
 

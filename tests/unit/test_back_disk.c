@@ -35,6 +35,7 @@
 #include "back/disk_queue.h"
 #include "support/inject.h"
 #include "support/leak.h"
+#include "support/readable.h"
 
 enum { KIB = 1024, MIB = 1024 * KIB };
 
@@ -283,11 +284,6 @@ static void test_where_holes_cannot_be_punched(void **state)
     disk_close(disk);
 }
 
-static bool is_readable(int fd)
-{
-    return poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0) == 1;
-}
-
 static void test_size_that_changes(void **state)
 {
     struct disk *disk;
@@ -301,10 +297,10 @@ static void test_size_that_changes(void **state)
     assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, 10000), 0);
     (void)close(fd);
-    assert_true(is_readable(disk_watch_fd(disk)));
+    assert_true(is_readable_fd(disk_watch_fd(disk)));
     assert_true(disk_look(disk));
     assert_int_equal(disk_size(disk), 10000 / 512 * 512);
-    assert_false(is_readable(disk_watch_fd(disk)));
+    assert_false(is_readable_fd(disk_watch_fd(disk)));
     assert_false(disk_look(disk));
     assert_int_equal(truncate(path, 0), 0);
     assert_true(disk_look(disk));
@@ -320,7 +316,7 @@ static void test_our_own_writes_are_not_watched(void **state)
     make_image(4096);
     disk = open_disk(path, false);
     assert_int_equal(pwrite(disk_fd(disk), "x", 1, 0), 1);
-    assert_false(is_readable(disk_watch_fd(disk)));
+    assert_false(is_readable_fd(disk_watch_fd(disk)));
     disk_close(disk);
 }
 
